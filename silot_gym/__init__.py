@@ -1,0 +1,1 @@
+"""Atari pixels into tracked objects, without labels."""

@@ -1,0 +1,155 @@
+"""A trained model as a folder: weights, configuration, metrics. Nothing in it is executed."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as tensors_to_bytes
+
+from silot_gym.frames import FrameConfig
+from silot_gym.model import SILOT, ModelConfig
+
+FORMAT_VERSION = 1
+_WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
+_BUNDLED = Path(__file__).parent / "checkpoints"
+_Config = TypeVar("_Config", ModelConfig, FrameConfig)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that can't be found, read or understood."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model and what is needed to use it.
+
+    Attributes:
+        model: in evaluation mode.
+        frames: the frames it was made for.
+        num_slots: K in play.
+        presence_threshold: presence in [0, 1] from which on a slot counts as an object.
+        origin: how it was made (command, seed, steps, package versions).
+    """
+
+    model: SILOT
+    frames: FrameConfig
+    num_slots: int = 64
+    presence_threshold: float = 0.5
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the checkpoint to a folder, over an older one that may be there.
+
+        The configuration names the digest of the weights and comes last, so that a folder whose
+        writing was cut short is never taken for whole.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = tensors_to_bytes(
+            {name: value.contiguous() for name, value in self.model.state_dict().items()}
+        )
+        config = {
+            "format_version": FORMAT_VERSION,
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            "model": dataclasses.asdict(self.model.config),
+            "frames": dataclasses.asdict(self.frames),
+            "num_slots": self.num_slots,
+            "presence_threshold": self.presence_threshold,
+            "origin": self.origin,
+        }
+        write_atomically(folder / _WEIGHTS, weights)
+        write_atomically(folder / _CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, device: str | torch.device = "cpu") -> "Checkpoint":
+        """Read a checkpoint from a folder, or a bundled one by the name of its game.
+
+        Raises:
+            CheckpointError: it is missing, damaged, truncated, or of a newer format.
+        """
+        folder = _find(checkpoint)
+        config = _read_config(folder)
+        try:
+            weights = (folder / _WEIGHTS).read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{folder}: can't read {_WEIGHTS}: {error.strerror}") from None
+        if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
+            raise CheckpointError(
+                f"{folder}: {_WEIGHTS} is damaged or not the one that {_CONFIG} was written for "
+                f"({len(weights)} bytes): copy or train it again"
+            )
+        try:
+            model = SILOT(_build(ModelConfig, config["model"]))
+            model.load_state_dict(load_tensors(weights))
+            return cls(
+                model=model.to(device).eval().requires_grad_(False),
+                frames=_build(FrameConfig, config["frames"]),
+                num_slots=int(config["num_slots"]),
+                presence_threshold=float(config["presence_threshold"]),
+                origin=dict(config["origin"]),
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{folder}: {_CONFIG} does not fit: {reason:.200}") from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, even if the process is killed meanwhile."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _find(checkpoint: str | Path) -> Path:
+    folder = Path(checkpoint)
+    if (folder / _CONFIG).is_file():
+        return folder
+    if folder.is_dir():
+        raise CheckpointError(
+            f"expected a checkpoint in {folder}, found no {_CONFIG}: pass the folder of a finished "
+            "run, or finish this one with --resume"
+        )
+    if (_BUNDLED / str(checkpoint) / _CONFIG).is_file():
+        return _BUNDLED / str(checkpoint)
+    bundled = sorted(path.parent.name for path in _BUNDLED.glob(f"*/{_CONFIG}"))
+    raise CheckpointError(
+        f"expected a checkpoint's folder or one of {bundled or 'no'} bundled names, got "
+        f"{str(checkpoint)!r}: make one with `python pretrain/collect_and_train.py --game <Game>`"
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / _CONFIG).read_text())
+        version = config["format_version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            f"{folder}: {_CONFIG} is damaged: expected JSON with a format_version"
+        ) from None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{folder}: expected format version {FORMAT_VERSION}, got {version}: "
+            "update silot_gym, or train the checkpoint again with this version"
+        )
+    return dict(config)
+
+
+def _build(kind: type[_Config], values: dict[str, Any]) -> _Config:
+    """A configuration from JSON, whose lists are tuples."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

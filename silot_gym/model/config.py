@@ -1,0 +1,78 @@
+"""What a SILOT model is made of, as numbers."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and priors of a SILOT model.
+
+    The defaults are for Atari on a small machine; `paper_atari` has the paper's values. Where a
+    default differs from them, the line says why. Lengths are in pixels, standard deviations of
+    priors in units of the latents (logits).
+    """
+
+    num_slots: int = 36
+    """K, the most objects that are kept from frame to frame. Play may use another number."""
+    anchor_size: int = 24
+    """Side of the largest object. As the paper's Space Invaders; its other games have 30."""
+    glimpse_size: int = 12
+    """Side of glimpses and sprites in texels; 21 in the paper: a third of the arithmetic."""
+    what_dim: int = 32
+    """Length of the appearance vector; 64 in the paper: Atari's sprites are few and simple."""
+    hidden_dim: int = 64
+    """Length of an object's recurrent state; 128 in the paper."""
+    backbone_channels: int = 64
+    """Filters of the convolutional backbone; 128 in the paper: a quarter of the arithmetic."""
+    feature_dim: int = 64
+    """Length of a cell's and of an object's feature vector."""
+    encoder_dims: tuple[int, ...] = (256, 128)
+    """Hidden layers from glimpse to features; (512, 256) in the paper."""
+    decoder_dims: tuple[int, ...] = (128, 256)
+    """Hidden layers from appearance to sprite; (256, 512) in the paper."""
+    head_dims: tuple[int, ...] = (100,)
+    """Hidden layers of the heads that predict attributes; two of 100 in the paper."""
+    attention_std: float = 6.0
+    """Width of the spatial attention's kernel; 2.4 in the paper, which is blind between cells."""
+    object_attention: bool = False
+    """Whether objects attend to each other in propagation (the paper: not for Atari)."""
+    search_margin: float = 12.0
+    """How much wider than the object the first glimpse of propagation is; 0 in the paper, where
+    an object that moves by more than its own size leaves its glimpse."""
+    initial_std: float = 0.1
+    """Standard deviation of positions and sizes before training; 1 in the paper, whose first
+    thousand steps look in random places."""
+
+    size_prior_mean: float = -2.2
+    size_prior_std: float = 0.5
+    shift_prior_std: float = 0.3
+    what_change_prior_std: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can be built from."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            may_be_zero = field.name in ("search_margin", "object_attention")
+            negative = any(n < 0 or (n == 0 and not may_be_zero) for n in numbers)
+            if negative and field.name != "size_prior_mean":
+                raise ValueError(f"ModelConfig.{field.name} must be positive, got {value}")
+
+    @classmethod
+    def paper_atari(cls, anchor_size: int = 30) -> "ModelConfig":
+        """The paper's values for Atari (`anchor_size` 24 for Space Invaders)."""
+        return cls(
+            num_slots=36,
+            anchor_size=anchor_size,
+            glimpse_size=21,
+            what_dim=64,
+            hidden_dim=128,
+            backbone_channels=128,
+            feature_dim=64,
+            encoder_dims=(512, 256),
+            decoder_dims=(256, 512),
+            head_dims=(100, 100),
+            attention_std=0.1 * anchor_size,
+            search_margin=0.0,
+            initial_std=1.0,
+        )

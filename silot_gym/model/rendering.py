@@ -1,0 +1,102 @@
+"""Between frames and boxes: glimpses out of a frame, sprites into it (section 3.6)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import grid_sample
+
+from silot_gym.model.config import ModelConfig
+from silot_gym.model.networks import mlp
+from silot_gym.objects import Objects
+
+_COLOUR_SCALE = 2.0
+_ALPHA_SCALE, _ALPHA_BIAS = 0.1, 5.0
+"""The paper's for Atari: sprites are opaque rectangles, and stay so."""
+
+
+def extract_glimpses(frame: Tensor, position: Tensor, size: Tensor, texels: int) -> Tensor:
+    """What is in N boxes of each frame, by bilinear sampling; black outside the frame.
+
+    Args:
+        frame: (B, 3, height, width).
+        position: (B, N, 2) centres (x, y) in pixels.
+        size: (B, N, 2) widths and heights in pixels.
+        texels: side of the glimpses.
+
+    Returns:
+        (B, N, 3 * texels * texels)
+    """
+    batch, count = position.shape[:2]
+    offset = (torch.arange(texels, device=frame.device) + 0.5) / texels - 0.5
+    extent = torch.tensor(frame.shape[:-3:-1], device=frame.device)  # width, height
+    centre = 2 * position / extent - 1
+    span = 2 * size / extent
+    x = centre[..., :1] + span[..., :1] * offset  # (B, N, texels)
+    y = centre[..., 1:] + span[..., 1:] * offset
+    shape = (batch, count, texels, texels)
+    grid = torch.stack([x[:, :, None].expand(shape), y[..., None].expand(shape)], -1)
+    grid = grid.view(batch, count * texels, texels, 2)
+    glimpses = grid_sample(frame, grid, padding_mode="zeros", align_corners=False)
+    glimpses = glimpses.view(batch, 3, count, texels * texels)
+    return glimpses.transpose(1, 2).flatten(2)
+
+
+def hat_weights(position: Tensor, size: Tensor, texels: int, pixels: int) -> Tensor:
+    """How much each texel of a sprite adds to each pixel along one axis (bilinear).
+
+    Args:
+        position: (..., ) centres of the sprites in pixels.
+        size: (..., ) their extents in pixels.
+        texels: side of the sprites.
+        pixels: side of the frame.
+
+    Returns:
+        (..., pixels, texels) in [0, 1]; rows sum to 1 inside the sprite, and fall to 0 within a
+        texel outside of it.
+    """
+    pixel = torch.arange(pixels, device=position.device) + 0.5
+    corner = (position - size / 2)[..., None]
+    texel = (pixel - corner) * (texels / size)[..., None] - 0.5  # (..., pixels)
+    return (1 - (texel[..., None] - torch.arange(texels, device=texel.device)).abs()).relu()
+
+
+class Renderer(nn.Module):
+    """Objects to a frame: the decoder g(x | z) of the paper (section 3.6).
+
+    Each object's sprite is stretched over its box. Where sprites overlap, their colours are
+    mixed in proportion to opacity and depth, and their opacities add up to at most 1. Stretching
+    is linear, so that rendering all objects is two matrix products.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.anchor_size = config.anchor_size
+        self.glimpse_size = config.glimpse_size
+        self.decoder = mlp(config.what_dim, config.decoder_dims, 4 * config.glimpse_size**2)
+
+    def sprites(self, what: Tensor) -> tuple[Tensor, Tensor]:
+        """Appearances (..., A) to colours (..., 3, s, s) and opacities (..., 1, s, s)."""
+        logits = self.decoder(what).float()
+        logits = logits.unflatten(-1, (4, self.glimpse_size, self.glimpse_size))
+        colour = (_COLOUR_SCALE * logits[..., :3, :, :]).clamp(-10, 10).sigmoid()
+        alpha = (_ALPHA_SCALE * logits[..., 3:, :, :] + _ALPHA_BIAS).clamp(-10, 10).sigmoid()
+        return colour, alpha
+
+    def forward(self, objects: Objects, height: int, width: int) -> Tensor:
+        """Objects of B streams to frames (B, 3, height, width) in [0, 1] on black."""
+        colour, alpha = self.sprites(objects.what)
+        alpha = alpha * objects.presence[..., None, None, None]
+        importance = alpha * objects.depth[..., None, None, None]
+        layers = torch.cat([importance * colour, importance, alpha], -3)  # (B, K, 5, s, s)
+        x, y = objects.position.unbind(-1)
+        size_x, size_y = objects.size(self.anchor_size).unbind(-1)
+        along_x = hat_weights(x, size_x, self.glimpse_size, width)  # (B, K, width, s)
+        along_y = hat_weights(y, size_y, self.glimpse_size, height)  # (B, K, height, s)
+
+        batch, count, channels, side, _ = layers.shape
+        rows = layers.transpose(2, 3).reshape(batch * count, side * channels, side)
+        rows = rows @ along_x.flatten(0, 1).mT  # (B * K, s * 5, width)
+        rows = rows.view(batch, count * side, channels * width)
+        canvas = along_y.transpose(1, 2).reshape(batch, height, count * side) @ rows
+        canvas = canvas.view(batch, height, channels, width).transpose(1, 2).float()
+        colour, importance, alpha = canvas.split([3, 1, 1], 1)
+        return colour / (importance + 1e-6) * alpha.clamp(max=1)

@@ -1,0 +1,105 @@
+"""SILOT: Spatially Invariant, Label-free Object Tracking (Crawford and Pineau, AAAI 2020)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from silot_gym.model.config import ModelConfig
+from silot_gym.model.discovery import Discovery
+from silot_gym.model.latents import Latents
+from silot_gym.model.propagation import Propagation, RecurrentState
+from silot_gym.model.rendering import Renderer
+from silot_gym.model.selection import select
+from silot_gym.objects import Objects
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What one time step yields.
+
+    Attributes:
+        objects: (B, K) the selected objects o(t).
+        propagated: (B, K) the objects of the last frame, moved to this one.
+        propagated_latents: how they were moved; None before the first frame.
+        discovered: (B, C) one object a cell; None where discovery was left out.
+        discovered_latents: how they were found.
+    """
+
+    objects: Objects
+    propagated: Objects
+    propagated_latents: Latents | None = None
+    discovered: Objects | None = None
+    discovered_latents: Latents | None = None
+
+
+class SILOT(nn.Module):
+    """The whole model; `step` is all that happens in a time step, in training and in play.
+
+    In training mode latents are drawn, in evaluation mode they are their means.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.discovery = Discovery(config)
+        self.propagation = Propagation(config, sees_frame=True)
+        self.propagation_prior = Propagation(config, sees_frame=False)
+        self.recurrence = RecurrentState(config)
+        self.renderer = Renderer(config)
+
+    def empty_objects(self, batch: int, num_slots: int | None = None) -> Objects:
+        """No objects yet, in each of `batch` streams."""
+        config = self.config
+        device = self.discovery.initial_hidden.device
+        slots = config.num_slots if num_slots is None else num_slots
+        return Objects.empty(batch, slots, config.what_dim, config.hidden_dim, device)
+
+    def step(
+        self,
+        frame: Tensor,
+        last: Objects | None,
+        *,
+        discover: bool = True,
+        training_wheels: float = 0.0,
+    ) -> StepOutput:
+        """Objects of the last frame and a frame to the objects of this frame (section 3.1).
+
+        Args:
+            frame: (B, 3, height, width) in [0, 1]; height and width are free.
+            last: (B, K) objects of the last frame; None before the first.
+            discover: whether to look for objects that are not tracked yet.
+            training_wheels: share of the gradient withheld from where, depth and presence.
+        """
+        if last is None:
+            propagated, propagated_latents = self.empty_objects(len(frame)), None
+        else:
+            propagated, propagated_latents = self.propagation(last, frame, training_wheels)
+            propagated = replace(propagated, hidden=self.recurrence(last, propagated))
+        if not discover:
+            return StepOutput(propagated, propagated, propagated_latents)
+        discovered, discovered_latents = self.discovery(frame, propagated, training_wheels)
+        objects = select(propagated, discovered)
+        return StepOutput(
+            objects, propagated, propagated_latents, discovered, discovered_latents
+        )
+
+    def predict(self, last: Objects) -> Objects:
+        """The next state of objects as the learned prior has it, without a frame."""
+        predicted, _ = self.propagation_prior(last)
+        return replace(predicted, hidden=self.recurrence(last, predicted))
+
+    def render(self, objects: Objects, height: int, width: int) -> Tensor:
+        """Frames (B, 3, height, width) in [0, 1] of objects (B, K)."""
+        frame: Tensor = self.renderer(objects, height, width)
+        return frame
+
+    @torch.no_grad()
+    def reconstruct(self, video: Tensor) -> tuple[list[Objects], Tensor]:
+        """Objects and reconstruction of each frame of a video (B, T, 3, height, width)."""
+        objects, tracked = None, []
+        for frame in video.unbind(1):
+            objects = self.step(frame, objects).objects
+            tracked.append(objects)
+        frames = [self.render(o, *video.shape[-2:]) for o in tracked]
+        return tracked, torch.stack(frames, 1)

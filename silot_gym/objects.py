@@ -1,0 +1,79 @@
+"""The K tracked objects of B streams, the one type that travels from frame to frame."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Objects of B independent streams, K slots each (section 3.2 of the paper).
+
+    An empty slot has presence 0; its other attributes mean nothing.
+
+    Attributes:
+        position: (B, K, 2) float, centre (x, y) in pixels of the frame.
+        size_logit: (B, K, 2) float, logit of (width, height) over the anchor's side.
+        what: (B, K, A) float, appearance.
+        depth_logit: (B, K) float, logit of the depth; nearer objects have larger ones.
+        presence: (B, K) float in [0, 1].
+        hidden: (B, K, R) float, recurrent state.
+        track_id: (B, K) int64, the object's identity within its stream; -1 for none.
+    """
+
+    position: Tensor
+    size_logit: Tensor
+    what: Tensor
+    depth_logit: Tensor
+    presence: Tensor
+    hidden: Tensor
+    track_id: Tensor
+
+    @classmethod
+    def empty(
+        cls, batch: int, num_slots: int, what_dim: int, hidden_dim: int, device: torch.device
+    ) -> "Objects":
+        """`num_slots` empty slots for each of `batch` streams."""
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(batch, num_slots, *shape, device=device)
+
+        return cls(
+            position=zeros(2),
+            size_logit=zeros(2),
+            what=zeros(what_dim),
+            depth_logit=zeros(),
+            presence=zeros(),
+            hidden=zeros(hidden_dim),
+            track_id=torch.full((batch, num_slots), -1, device=device),
+        )
+
+    @property
+    def depth(self) -> Tensor:
+        """(B, K) in (0, 1), larger is nearer."""
+        return squash(self.depth_logit)
+
+    def size(self, anchor_size: float) -> Tensor:
+        """(B, K, 2) width and height in pixels, in (0, anchor_size)."""
+        return squash(self.size_logit) * anchor_size
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Objects":
+        """The objects with `function` applied to each attribute."""
+        return Objects(*(function(getattr(self, field.name)) for field in fields(self)))
+
+    def zip(self, other: "Objects", function: Callable[[Tensor, Tensor], Tensor]) -> "Objects":
+        """The objects with `function` applied to each pair of attributes of self and other."""
+        return Objects(
+            *(function(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        )
+
+    def detach(self) -> "Objects":
+        """The same objects, cut from the graph that made them."""
+        return self.map(Tensor.detach)
+
+
+def squash(logit: Tensor) -> Tensor:
+    """Logistic function of a logit limited to [-10, 10], where its gradient is still alive."""
+    return logit.clamp(-10, 10).sigmoid()

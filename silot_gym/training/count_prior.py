@@ -1,0 +1,59 @@
+"""The prior that asks for few objects, in closed form (section 3.8; SPAIR's prior).
+
+The number c of objects present among N has a truncated geometric distribution, P(c) ~ s^c, and
+given c all subsets are equally likely. Taken one by one, with k present among the first i, the
+next is present with a probability p(i, k) that depends on nothing else, so that the prior is a
+table.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.special import gammaln
+from torch import Tensor
+
+
+@lru_cache(maxsize=8)
+def presence_table(count: int, log_odds: float) -> Tensor:
+    """Probability that the next object is present, given those before it.
+
+    Args:
+        count: N, number of objects.
+        log_odds: log-odds of s; -4.38 (s = .0124) in the paper when training ends.
+
+    Returns:
+        (N, N + 1) float32 in [0, 1]: row i, column k is for k present among the first i. Columns
+        beyond i are never asked for.
+    """
+    chosen = np.arange(count + 1)
+    log_binomial = gammaln(count + 1) - gammaln(chosen + 1) - gammaln(count - chosen + 1)
+    # weight[k] = log of the sum over all ways to go on of s^c / C(N, c), when k are present among
+    # the first i; going back one object, either it is present or it is not.
+    weight = -chosen * np.log1p(np.exp(-log_odds)) - log_binomial
+    table = np.zeros((count, count + 1))
+    for i in reversed(range(count)):
+        present = np.append(weight[1:], -np.inf)
+        weight = np.logaddexp(weight, present)
+        table[i] = np.exp(present - weight)
+    return torch.from_numpy(table).float()
+
+
+def presence_kl(probability: Tensor, present: Tensor, table: Tensor) -> Tensor:
+    """KL of each object's presence from the count prior, in nats.
+
+    Args:
+        probability: (B, N) in [0, 1], that the object is present.
+        present: (B, N) bool, whether it was drawn as present: the history of later objects.
+        table: (N, N + 1) of `presence_table`.
+
+    Returns:
+        (B, N). No gradient flows through the prior.
+    """
+    before = present.long().cumsum(1) - present.long()
+    order = torch.arange(table.shape[0], device=table.device).expand_as(before)
+    prior = table[order, before]
+    q, tiny = probability, 1e-9
+    on = q * ((q + tiny).log() - (prior + tiny).log())
+    off = (1 - q) * ((1 - q + tiny).log() - (1 - prior + tiny).log())
+    return on + off

@@ -1,0 +1,291 @@
+import dataclasses
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+
+from silot_gym.atari import make_atari
+from silot_gym.rollouts import (
+    RESET_ACTION,
+    Episode,
+    EpisodeBuilder,
+    RolloutError,
+    RolloutInfo,
+    RolloutStore,
+    split,
+)
+
+INFO = RolloutInfo(
+    game="Pong",
+    frame_skip=4,
+    pooled=True,
+    sticky=0.25,
+    policy="none",
+    seed=0,
+    max_episode_frames=100,
+    frame_height=12,
+    frame_width=10,
+    versions={"ale-py": "0"},
+)
+
+
+def make_episode(num_frames=5, seed=0, num_colours=4):
+    rng = np.random.default_rng(seed)
+    return Episode(
+        frames=rng.integers(num_colours, size=(num_frames, 12, 10)).astype(np.uint8),
+        palette=rng.integers(256, size=(num_colours, 3)).astype(np.uint8),
+        actions=np.array([RESET_ACTION, *range(num_frames - 1)], np.int64),
+    )
+
+
+def build(frames):
+    builder = EpisodeBuilder()
+    for number, frame in enumerate(frames):
+        builder.add(frame, number - 1)
+    return builder.build()
+
+
+def assert_same(one, other):
+    for field in dataclasses.fields(Episode):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        assert a.dtype == b.dtype and np.array_equal(a, b)
+
+
+def assert_one_line(caught):
+    assert "\n" not in str(caught.value) and "expected" in str(caught.value)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = RolloutStore.create(tmp_path / "rollouts", INFO)
+    for number in range(3):
+        store.append(make_episode(num_frames=5 + number, seed=number))
+    return store
+
+
+class TestEpisode:
+    def test_atari_frames_come_back_exactly(self):
+        env = make_atari("Carnival")
+        frames = [env.reset(seed=0)[0]]
+        frames += [env.step(number % 6)[0] for number in range(30)]
+        episode = build(frames)
+        assert episode.frames.dtype == np.uint8
+        assert len(episode) == 31
+        assert np.array_equal(episode.rgb(), np.stack(frames))
+        assert np.array_equal(episode.rgb(7, 9), np.stack(frames[7:9]))
+        assert episode.actions.tolist() == list(range(-1, 30))
+
+    @pytest.mark.parametrize(
+        ("num_colours", "dtype"), [(256, np.uint8), (257, np.uint16), (600, np.uint16)]
+    )
+    def test_palette_grows_beyond_a_byte(self, num_colours, dtype):
+        numbers = np.arange(num_colours)
+        colours = np.stack([numbers % 256, numbers // 256, 255 - numbers % 7], axis=1)
+        video = np.stack([np.tile(colours[:9], (100, 1))[:num_colours], colours])
+        video = video.astype(np.uint8).reshape(2, num_colours, 1, 3)
+        episode = build(video)
+        assert episode.frames.dtype == dtype
+        assert len(episode.palette) == num_colours
+        assert np.array_equal(episode.rgb(), video)
+
+    def test_repr_is_short(self):
+        assert repr(make_episode()) == "Episode(5 frames of 12x10, 4 colours)"
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"frames": np.zeros((5, 12, 10), np.int64)}, "expected frames"),
+            ({"frames": np.zeros((0, 12, 10), np.uint8), "actions": np.zeros(0, int)}, "frames"),
+            ({"palette": np.zeros((4, 4), np.uint8)}, "expected a palette"),
+            ({"actions": np.zeros(4, np.int64)}, "expected actions"),
+            ({"actions": np.zeros(5, np.int32)}, "expected actions"),
+            ({"frames": np.full((5, 12, 10), 4, np.uint8)}, "indices below 4"),
+        ],
+    )
+    def test_wrong_arrays_are_refused(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(make_episode(), **changes)
+
+    @pytest.mark.parametrize("shape", [(12, 10), (12, 10, 4)])
+    def test_builder_wants_rgb(self, shape):
+        with pytest.raises(ValueError, match="RGB frame"):
+            EpisodeBuilder().add(np.zeros(shape, np.uint8), RESET_ACTION)
+        with pytest.raises(ValueError, match="RGB frame"):
+            EpisodeBuilder().add(np.zeros((12, 10, 3), np.float32), RESET_ACTION)
+
+
+class TestStore:
+    def test_episodes_and_info_come_back(self, store):
+        reopened = RolloutStore.open(store.folder)
+        assert reopened.info == INFO
+        assert len(reopened) == 3
+        assert reopened.num_frames == store.num_frames == 5 + 6 + 7
+        for number in range(3):
+            assert_same(reopened.episode(number), make_episode(5 + number, seed=number))
+        with pytest.raises(IndexError):
+            reopened.episode(3)
+
+    def test_bytes_per_frame_counts_the_files(self, store):
+        size = sum(path.stat().st_size for path in store.folder.glob("*.npz"))
+        assert store.bytes_per_frame == size / 18
+
+    def test_empty_store(self, tmp_path):
+        store = RolloutStore.create(tmp_path, INFO)
+        assert (len(store), store.num_frames, store.bytes_per_frame) == (0, 0, 0)
+
+    def test_frames_of_another_size_are_refused(self, store):
+        with pytest.raises(ValueError, match=re.escape("(12, 10)")):
+            store.append(build(np.zeros((2, 10, 12, 3), np.uint8)))
+        assert len(store) == 3
+
+    def test_kill_before_the_rename_leaves_no_episode(self, store, monkeypatch):
+        def kill(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", kill)
+            with pytest.raises(KeyboardInterrupt):
+                store.append(make_episode(seed=3))
+        leftovers = list(store.folder.glob("*.tmp"))
+        assert leftovers
+        reopened = RolloutStore.open(store.folder)
+        assert len(reopened) == 3 and reopened.num_frames == 18
+        reopened.append(make_episode(seed=4))
+        assert not list(store.folder.glob("*.tmp"))
+        assert_same(reopened.episode(3), make_episode(seed=4))
+
+    def test_leftovers_of_others_stay(self, store):
+        other = store.folder / "notes.tmp"
+        other.write_text("mine")
+        (store.folder / "episode_00009.npz.tmp").write_bytes(b"half")
+        store.append(make_episode())
+        assert other.exists()
+        assert not (store.folder / "episode_00009.npz.tmp").exists()
+
+    def test_full_disk_leaves_no_trace(self, store, monkeypatch):
+        def full(_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(RolloutError, match="No space left on device.*free some space"):
+            store.append(make_episode())
+        assert len(store) == 3
+        assert not list(store.folder.glob("*.tmp"))
+
+
+class TestDamage:
+    @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.999])
+    def test_truncated_episode(self, store, kept):
+        path = store.folder / "episode_00001.npz"
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept * len(content))])
+        with pytest.raises(RolloutError, match=r"episode_00001\.npz.*damage") as caught:
+            store.episode(1)
+        assert_one_line(caught)
+        with pytest.raises(RolloutError, match=r"episode_00001\.npz"):
+            _ = RolloutStore.open(store.folder).num_frames
+        store.episode(0)
+
+    def test_changed_bytes_never_give_other_frames(self, store):
+        path = store.folder / "episode_00001.npz"
+        content = path.read_bytes()
+        whole = store.episode(1)
+        found = 0
+        for position in np.random.default_rng(0).permutation(len(content))[:300]:
+            damaged = bytearray(content)
+            damaged[position] ^= 1 + position % 255
+            path.write_bytes(damaged)
+            try:
+                assert_same(store.episode(1), whole)  # a byte that means nothing, as in a date
+            except RolloutError:
+                found += 1
+        assert found > 200
+
+    @pytest.mark.parametrize(
+        "arrays",
+        [
+            {"frames": np.zeros((2, 12, 10), np.uint8)},
+            {"frames": np.zeros((2, 12, 10), np.float32)},
+            {"frames": np.full((2, 12, 10), 9, np.uint8)},
+            {"frames": np.zeros((2, 10, 12), np.uint8)},
+            {"actions": np.zeros(3, np.int64)},
+            {"palette": np.array([{}, {}])},  # objects would need pickle
+        ],
+    )
+    def test_wrong_contents(self, store, arrays):
+        whole = {
+            "frames": np.zeros((2, 12, 10), np.uint8),
+            "palette": np.zeros((1, 3), np.uint8),
+            "actions": np.zeros(2, np.int64),
+        }
+        contents = {"frames": arrays["frames"]} if len(arrays) == 0 else whole | arrays
+        if np.array_equal(arrays.get("frames"), whole["frames"]):
+            del contents["palette"]
+        np.savez_compressed(store.folder / "episode_00000.npz", **contents)
+        with pytest.raises(RolloutError, match=r"episode_00000\.npz.*delete") as caught:
+            store.episode(0)
+        assert_one_line(caught)
+
+    def test_gap_is_named(self, store):
+        (store.folder / "episode_00001.npz").unlink()
+        for use in (lambda: RolloutStore.open(store.folder), lambda: store.append(make_episode())):
+            with pytest.raises(RolloutError, match=r"episode_00001\.npz: missing"):
+                use()
+
+    def test_missing_folder(self, tmp_path):
+        with pytest.raises(RolloutError, match="no such file") as caught:
+            RolloutStore.open(tmp_path / "nothing")
+        assert_one_line(caught)
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '"x"', "\xff"])
+    def test_unreadable_info(self, store, text):
+        (store.folder / "rollouts.json").write_bytes(text.encode("latin-1"))
+        with pytest.raises(RolloutError, match=r"rollouts\.json.*collect again") as caught:
+            RolloutStore.open(store.folder)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"format_version": 2, "new": 1}, "expected format version 1.*got 2.*update"),
+            ({"frame_height": "12"}, "each of its type"),
+            ({"new": 1}, "each of its type"),
+        ],
+    )
+    def test_info_of_another_kind(self, store, changes, message):
+        path = store.folder / "rollouts.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        with pytest.raises(RolloutError, match=message):
+            RolloutStore.open(store.folder)
+
+    def test_create_keeps_what_is_there(self, store):
+        with pytest.raises(RolloutError, match=r"found rollouts\.json.*another folder"):
+            RolloutStore.create(store.folder, INFO)
+        (store.folder / "rollouts.json").unlink()
+        with pytest.raises(RolloutError, match="found episode_"):
+            RolloutStore.create(store.folder, INFO)
+
+    def test_unwritable_folder(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(RolloutError, match="can't be written"):
+            RolloutStore.create(tmp_path / "file" / "rollouts", INFO)
+
+
+class TestSplit:
+    @pytest.mark.parametrize("num_episodes", [3, 4, 9, 10, 27, 100])
+    def test_shares_every_episode_once(self, num_episodes):
+        parts = split(num_episodes, seed=0)
+        assert list(parts) == ["train", "validation", "test"]
+        assert sorted(sum(parts.values(), [])) == list(range(num_episodes))
+        held_out = max(1, num_episodes // 10)
+        assert len(parts["validation"]) == len(parts["test"]) == held_out
+
+    def test_seed_decides(self):
+        assert split(50, seed=1) == split(50, seed=1)
+        assert split(50, seed=1) != split(50, seed=2)
+
+    def test_too_few_episodes(self):
+        with pytest.raises(ValueError, match="at least 3 episodes.*got 2"):
+            split(2, seed=0)
