@@ -118,8 +118,8 @@ def _regions(
     """The connected regions of each colour of one frame, tight or with half a pixel around them."""
     red, green, blue = background
     present = np.unique(colours)
-    present = present[present != (red << 16 | green << 8 | blue)]
     masks = colours == present[:, None, None]  # (C, H, W)
+    masks[present == (red << 16 | green << 8 | blue)] = False
     if dilate:
         tight = masks.copy()
         masks[:, 1:] |= tight[:, :-1]

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from silot_gym.model.attention import CellAttention
 from silot_gym.model.config import ModelConfig
-from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence, std_logit
+from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence
 from silot_gym.model.networks import CELL_SIZE, Backbone, cell_corners, grid_size, mlp
-from silot_gym.model.propagation import describe, keep_value
+from silot_gym.model.propagation import describe, keep_value, start_certain
 from silot_gym.model.rendering import extract_glimpses
 from silot_gym.objects import Objects, squash
 
@@ -38,10 +38,8 @@ class Discovery(nn.Module):
         self.depth_head = mlp(2 * features + 4 + what, config.head_dims, 2)
         self.presence_head = mlp(2 * features + 5 + what, config.head_dims, 1)
         self.initial_hidden = nn.Parameter(torch.zeros(config.hidden_dim))
-        with torch.no_grad():
-            last = self.where_head[-1]
-            assert isinstance(last, nn.Linear)
-            last.bias[4:] = std_logit(config.initial_std)
+        for head in (self.where_head, self.what_head):
+            start_certain(head, config.initial_std)
 
     def forward(
         self, frame: Tensor, propagated: Objects, training_wheels: float = 0.0

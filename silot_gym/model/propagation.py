@@ -35,6 +35,14 @@ def keep_value(value: Tensor, training_wheels: float) -> Tensor:
     return training_wheels * value.detach() + (1 - training_wheels) * value
 
 
+def start_certain(head: nn.Sequential, std: float) -> None:
+    """Let a head of means and standard deviations start with the latter at `std`."""
+    last = head[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.bias[last.out_features // 2 :] = std_logit(std)
+
+
 class Propagation(nn.Module):
     """The next state of each object, from its last one and glimpses of the frame near it.
 
@@ -68,10 +76,9 @@ class Propagation(nn.Module):
         self.what_head = mlp(seen, config.head_dims, 5 * what)
         self.depth_head = mlp(seen + what, config.head_dims, 2)
         self.presence_head = mlp(seen + what + 1, config.head_dims, 1)
-        with torch.no_grad():
-            last = self.where_head[-1]
-            assert isinstance(last, nn.Linear)
-            last.bias[4:] = std_logit(config.initial_std)
+        start_certain(self.where_head, config.initial_std)
+        if sees_frame:
+            start_certain(self.what_input_head, config.initial_std)
 
     def forward(
         self, objects: Objects, frame: Tensor | None = None, training_wheels: float = 0.0

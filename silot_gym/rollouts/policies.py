@@ -101,7 +101,7 @@ def _load_agent(path: Path) -> Any:
     try:
         from stable_baselines3 import A2C, DQN, PPO
     except ImportError as error:
-        raise ImportError("saved policies need: pip install stable-baselines3") from error
+        raise ImportError('saved policies need: pip install "silot_gym[agents]"') from error
     # The file doesn't name its algorithm. Settings tell: the first of these that it has (PPO has
     # gae_lambda, too).
     telling: dict[str, Any] = {"clip_range": PPO, "exploration_fraction": DQN, "gae_lambda": A2C}

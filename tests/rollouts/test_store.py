@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -6,11 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from silot_gym.atari import make_atari
 from silot_gym.rollouts import (
     RESET_ACTION,
     Episode,
-    EpisodeBuilder,
     RolloutError,
     RolloutInfo,
     RolloutStore,
@@ -40,13 +39,6 @@ def make_episode(num_frames=5, seed=0, num_colours=4):
     )
 
 
-def build(frames):
-    builder = EpisodeBuilder()
-    for number, frame in enumerate(frames):
-        builder.add(frame, number - 1)
-    return builder.build()
-
-
 def assert_same(one, other):
     for field in dataclasses.fields(Episode):
         a, b = getattr(one, field.name), getattr(other, field.name)
@@ -63,57 +55,6 @@ def store(tmp_path):
     for number in range(3):
         store.append(make_episode(num_frames=5 + number, seed=number))
     return store
-
-
-class TestEpisode:
-    def test_atari_frames_come_back_exactly(self):
-        env = make_atari("Carnival")
-        frames = [env.reset(seed=0)[0]]
-        frames += [env.step(number % 6)[0] for number in range(30)]
-        episode = build(frames)
-        assert episode.frames.dtype == np.uint8
-        assert len(episode) == 31
-        assert np.array_equal(episode.rgb(), np.stack(frames))
-        assert np.array_equal(episode.rgb(7, 9), np.stack(frames[7:9]))
-        assert episode.actions.tolist() == list(range(-1, 30))
-
-    @pytest.mark.parametrize(
-        ("num_colours", "dtype"), [(256, np.uint8), (257, np.uint16), (600, np.uint16)]
-    )
-    def test_palette_grows_beyond_a_byte(self, num_colours, dtype):
-        numbers = np.arange(num_colours)
-        colours = np.stack([numbers % 256, numbers // 256, 255 - numbers % 7], axis=1)
-        video = np.stack([np.tile(colours[:9], (100, 1))[:num_colours], colours])
-        video = video.astype(np.uint8).reshape(2, num_colours, 1, 3)
-        episode = build(video)
-        assert episode.frames.dtype == dtype
-        assert len(episode.palette) == num_colours
-        assert np.array_equal(episode.rgb(), video)
-
-    def test_repr_is_short(self):
-        assert repr(make_episode()) == "Episode(5 frames of 12x10, 4 colours)"
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"frames": np.zeros((5, 12, 10), np.int64)}, "expected frames"),
-            ({"frames": np.zeros((0, 12, 10), np.uint8), "actions": np.zeros(0, int)}, "frames"),
-            ({"palette": np.zeros((4, 4), np.uint8)}, "expected a palette"),
-            ({"actions": np.zeros(4, np.int64)}, "expected actions"),
-            ({"actions": np.zeros(5, np.int32)}, "expected actions"),
-            ({"frames": np.full((5, 12, 10), 4, np.uint8)}, "indices below 4"),
-        ],
-    )
-    def test_wrong_arrays_are_refused(self, changes, message):
-        with pytest.raises(ValueError, match=message):
-            dataclasses.replace(make_episode(), **changes)
-
-    @pytest.mark.parametrize("shape", [(12, 10), (12, 10, 4)])
-    def test_builder_wants_rgb(self, shape):
-        with pytest.raises(ValueError, match="RGB frame"):
-            EpisodeBuilder().add(np.zeros(shape, np.uint8), RESET_ACTION)
-        with pytest.raises(ValueError, match="RGB frame"):
-            EpisodeBuilder().add(np.zeros((12, 10, 3), np.float32), RESET_ACTION)
 
 
 class TestStore:
@@ -137,7 +78,8 @@ class TestStore:
 
     def test_frames_of_another_size_are_refused(self, store):
         with pytest.raises(ValueError, match=re.escape("(12, 10)")):
-            store.append(build(np.zeros((2, 10, 12, 3), np.uint8)))
+            episode = make_episode()
+            store.append(dataclasses.replace(episode, frames=episode.frames.swapaxes(1, 2)))
         assert len(store) == 3
 
     def test_kill_before_the_rename_leaves_no_episode(self, store, monkeypatch):
@@ -169,7 +111,7 @@ class TestStore:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(RolloutError, match="No space left on device.*free some space"):
+        with pytest.raises(RolloutError, match=r"No space left on device.*free some space"):
             store.append(make_episode())
         assert len(store) == 3
         assert not list(store.folder.glob("*.tmp"))
@@ -193,7 +135,7 @@ class TestDamage:
         content = path.read_bytes()
         whole = store.episode(1)
         found = 0
-        for position in np.random.default_rng(0).permutation(len(content))[:300]:
+        for position in np.random.default_rng(0).permutation(len(content))[:150]:
             damaged = bytearray(content)
             damaged[position] ^= 1 + position % 255
             path.write_bytes(damaged)
@@ -201,28 +143,30 @@ class TestDamage:
                 assert_same(store.episode(1), whole)  # a byte that means nothing, as in a date
             except RolloutError:
                 found += 1
-        assert found > 200
+        assert found > 100
 
     @pytest.mark.parametrize(
-        "arrays",
+        ("name", "array"),
         [
-            {"frames": np.zeros((2, 12, 10), np.uint8)},
-            {"frames": np.zeros((2, 12, 10), np.float32)},
-            {"frames": np.full((2, 12, 10), 9, np.uint8)},
-            {"frames": np.zeros((2, 10, 12), np.uint8)},
-            {"actions": np.zeros(3, np.int64)},
-            {"palette": np.array([{}, {}])},  # objects would need pickle
+            ("frames", np.zeros((2, 12, 10), np.float32)),
+            ("frames", np.full((2, 12, 10), 9, np.uint8)),
+            ("frames", np.zeros((2, 10, 12), np.uint8)),
+            ("actions", np.zeros(3, np.int64)),
+            ("palette", np.array([{}, {}])),  # objects would need pickle
+            ("palette", None),
         ],
     )
-    def test_wrong_contents(self, store, arrays):
-        whole = {
+    def test_wrong_contents(self, store, name, array):
+        contents = {
             "frames": np.zeros((2, 12, 10), np.uint8),
             "palette": np.zeros((1, 3), np.uint8),
             "actions": np.zeros(2, np.int64),
         }
-        contents = {"frames": arrays["frames"]} if len(arrays) == 0 else whole | arrays
-        if np.array_equal(arrays.get("frames"), whole["frames"]):
-            del contents["palette"]
+        np.savez_compressed(store.folder / "episode_00000.npz", **contents)
+        store.episode(0)
+        del contents[name]
+        if array is not None:
+            contents[name] = array
         np.savez_compressed(store.folder / "episode_00000.npz", **contents)
         with pytest.raises(RolloutError, match=r"episode_00000\.npz.*delete") as caught:
             store.episode(0)
@@ -278,7 +222,7 @@ class TestSplit:
     def test_shares_every_episode_once(self, num_episodes):
         parts = split(num_episodes, seed=0)
         assert list(parts) == ["train", "validation", "test"]
-        assert sorted(sum(parts.values(), [])) == list(range(num_episodes))
+        assert sorted(itertools.chain(*parts.values())) == list(range(num_episodes))
         held_out = max(1, num_episodes // 10)
         assert len(parts["validation"]) == len(parts["test"]) == held_out
 
@@ -287,5 +231,5 @@ class TestSplit:
         assert split(50, seed=1) != split(50, seed=2)
 
     def test_too_few_episodes(self):
-        with pytest.raises(ValueError, match="at least 3 episodes.*got 2"):
+        with pytest.raises(ValueError, match=r"at least 3 episodes.*got 2"):
             split(2, seed=0)

@@ -1,0 +1,210 @@
+"""Frames to slots: the model's recursion over time, batched, without gradients or rendering."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from silot_gym.boxes import boxes_from_centres, clip_boxes
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.objects import Objects
+
+__all__ = ["ATTRIBUTE_BOUNDS", "SlotTracker", "Slots", "slot_layout"]
+
+ATTRIBUTE_BOUNDS: dict[str, tuple[float, float]] = {
+    "presence": (0.0, 1.0),
+    "where": (0.0, 1.0),
+    "velocity": (-1.0, 1.0),
+    "depth": (0.0, 1.0),
+    "what": (-1.0, 1.0),
+}
+"""Least and largest value of each attribute that a slot can show."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What is seen in one frame of each of B lanes, K slots a lane.
+
+    A slot shows an object if its presence reaches the checkpoint's threshold. An empty slot is
+    zero throughout, except that its `track_id` is -1 and its box NaN.
+
+    Attributes:
+        presence: (B, K) float32 in [0, 1].
+        where: (B, K, 4) float32 in [0, 1], centre x, centre y, width and height as fractions of
+            the frame. A centre outside of the frame is moved to its edge.
+        velocity: (B, K, 2) float32 in [-1, 1], what was added to the centre in `where` since the
+            last step; 0 for a new object.
+        depth: (B, K) float32 in [0, 1], larger is nearer.
+        what: (B, K, A) float32 in [-1, 1], the appearance through tanh.
+        track_id: (B, K) int64, the object's number in its lane, counted from 0 since the reset.
+        boxes: (B, K, 4) float32, (x0, y0, x1, y1) in pixels, edges convention, clipped to the
+            frame.
+    """
+
+    presence: NDArray[np.float32]
+    where: NDArray[np.float32]
+    velocity: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    what: NDArray[np.float32]
+    track_id: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+
+    def table(self, attributes: Sequence[str]) -> NDArray[np.float32]:
+        """The named attributes side by side, (B, K, D), in the columns of `slot_layout`."""
+        batch, num_slots = self.presence.shape
+        columns = [getattr(self, name).reshape(batch, num_slots, -1) for name in attributes]
+        return np.concatenate(columns, -1)
+
+
+def slot_layout(attributes: Sequence[str], what_dim: int) -> dict[str, slice]:
+    """The columns of each attribute in `Slots.table`.
+
+    Raises:
+        ValueError: there is no attribute, an unknown one, or one twice.
+    """
+    widths = {"presence": 1, "where": 4, "velocity": 2, "depth": 1, "what": what_dim}
+    if not attributes or len(set(attributes)) < len(attributes) or not {*attributes} <= {*widths}:
+        raise ValueError(f"expected some of {tuple(widths)}, each once, got {tuple(attributes)}")
+    layout, start = {}, 0
+    for name in attributes:
+        layout[name] = slice(start, start + widths[name])
+        start += widths[name]
+    return layout
+
+
+class SlotTracker:
+    """Tracks the objects of several streams of frames, its lanes, in one forward pass a step.
+
+    The same checkpoint and frames give the same slots, on one machine bit for bit. A lane of a
+    batch sees what a tracker of its own would see, up to the rounding of floats.
+
+    Attributes:
+        lanes: B, the number of streams.
+        num_slots: K, the most objects that are tracked in a lane.
+        what_dim: A, the length of an object's appearance.
+        steps: frames seen since all lanes were reset.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        lanes: int = 1,
+        num_slots: int | None = None,
+        frame_size: tuple[int, int] | None = None,
+    ) -> None:
+        """Starts with no tracks.
+
+        Args:
+            checkpoint: The model, on the device that it shall run on.
+            lanes: Number of streams.
+            num_slots: Slots a lane; the checkpoint's number by default.
+            frame_size: Height and width of the frames; those of the first frame by default.
+
+        Raises:
+            ValueError: `lanes` or `num_slots` is below 1, or the model is in training mode.
+        """
+        num_slots = checkpoint.num_slots if num_slots is None else num_slots
+        if lanes < 1 or num_slots < 1:
+            raise ValueError(f"expected lanes and num_slots >= 1, got {lanes} and {num_slots}")
+        if checkpoint.model.training:
+            raise ValueError("expected a model in evaluation mode: in training mode it draws noise")
+        self.lanes, self.num_slots = lanes, num_slots
+        self.what_dim = checkpoint.model.config.what_dim
+        self.steps = 0
+        self._model, self._frames = checkpoint.model, checkpoint.frames
+        self._threshold = checkpoint.presence_threshold
+        self._frame_size = frame_size
+        self._objects = self._model.empty_objects(lanes, num_slots)
+        self._device = self._objects.presence.device
+        self._next_id = torch.zeros(lanes, 1, dtype=torch.int64, device=self._device)
+        self._centre = np.zeros((lanes, num_slots, 2), np.float32)
+
+    @torch.inference_mode()
+    def reset(self, lanes: Sequence[int] | None = None) -> None:
+        """Forgets the tracks of some lanes, of all by default."""
+        if lanes is None:
+            lanes = range(self.lanes)
+            self.steps = 0
+        forget = torch.zeros(self.lanes, 1, dtype=torch.bool, device=self._device)
+        forget[list(lanes)] = True
+
+        def clear(old: Tensor, empty: Tensor) -> Tensor:
+            return torch.where(forget.view(-1, *[1] * (old.dim() - 1)), empty, old)
+
+        empty = self._model.empty_objects(self.lanes, self.num_slots)
+        self._objects = self._objects.zip(empty, clear)
+        self._next_id = self._next_id.masked_fill(forget, 0)
+
+    @torch.inference_mode()
+    def step(self, frames: NDArray[np.uint8]) -> Slots:
+        """Follows the objects into the next frame of each lane.
+
+        Args:
+            frames: (lanes, height, width, 3) uint8 RGB.
+
+        Raises:
+            ValueError: the frames are of another type, shape or size.
+            FloatingPointError: the model's output is not finite.
+        """
+        height, width = self._check(frames)
+        # A copy, because torch refuses or warns of views that are reversed or read-only.
+        seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)
+        objects = self._model.step(self._frames.prepare(seen), self._objects).objects
+        for name in ("presence", "position", "size_logit", "what", "depth_logit", "hidden"):
+            if not getattr(objects, name).isfinite().all():
+                raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")
+
+        # Presence never rises in propagation: without an id, a present object was just discovered.
+        present = objects.presence >= self._threshold
+        new = present & (objects.track_id < 0)
+        ids = self._next_id + new.cumsum(1) - 1
+        self._objects = replace(objects, track_id=torch.where(new, ids, objects.track_id))
+        self._next_id = self._next_id + new.sum(1, keepdim=True)
+        self.steps += 1
+        return self._show(self._objects, present, new, height, width)
+
+    def _check(self, frames: NDArray[np.uint8]) -> tuple[int, int]:
+        """Height and width of frames that are as they should be."""
+        dtype, shape = getattr(frames, "dtype", type(frames)), getattr(frames, "shape", ())
+        size = self._frame_size or shape[1:3]
+        if dtype != np.uint8 or shape != (self.lanes, *size, 3) or len(size) != 2:
+            height, width = self._frame_size or ("height", "width")
+            raise ValueError(
+                f"step {self.steps}: expected uint8 frames ({self.lanes}, {height}, {width}, 3), "
+                f"got {dtype} {shape}"
+            )
+        self._frame_size = size
+        return size[0], size[1]
+
+    def _show(
+        self, objects: Objects, present: Tensor, new: Tensor, height: int, width: int
+    ) -> Slots:
+        """Objects as slots, the absent ones empty."""
+
+        def array(value: Tensor) -> NDArray[np.float32]:
+            result: NDArray[np.float32] = value.cpu().numpy()
+            return result
+
+        frame = np.array([width, height], np.float32)
+        position = array(objects.position)
+        size = array(objects.size(self._model.config.anchor_size))
+        centre = np.clip(position / frame, 0, 1)
+        velocity = np.where(new[..., None].cpu(), 0, centre - self._centre)
+        self._centre = centre
+
+        shown = present.cpu().numpy()
+        slot_shown = shown[..., None]
+        where = np.concatenate([centre, np.clip(size / frame, 0, 1)], -1)
+        boxes = clip_boxes(boxes_from_centres(position, size), height, width)
+        return Slots(
+            presence=array(objects.presence) * shown,
+            where=where * slot_shown,
+            velocity=velocity * slot_shown,
+            depth=array(objects.depth) * shown,
+            what=array(objects.what.tanh()) * slot_shown,
+            track_id=np.where(shown, objects.track_id.cpu(), -1),
+            boxes=np.where(slot_shown, boxes, np.float32(np.nan)),
+        )
