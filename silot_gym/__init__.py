@@ -1,1 +1,9 @@
 """Atari pixels into tracked objects, without labels."""
+
+from silot_gym.atari import make_atari
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.tracker import SlotTracker
+from silot_gym.wrappers import SILOTObjectWrapper
+
+__version__ = "0.1.0"
+__all__ = ["Checkpoint", "SILOTObjectWrapper", "SlotTracker", "__version__", "make_atari"]

@@ -1,6 +1,6 @@
 """The K tracked objects of B streams, the one type that travels from frame to frame."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -67,6 +67,13 @@ class Objects:
         """The objects with `function` applied to each pair of attributes of self and other."""
         return Objects(
             *(function(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        )
+
+    @staticmethod
+    def concatenate(parts: "Sequence[Objects]") -> "Objects":
+        """The streams of all parts, in their order."""
+        return Objects(
+            *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Objects))
         )
 
     def detach(self) -> "Objects":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from silot_gym.boxes import boxes_from_centres, clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.objects import Objects
 
-__all__ = ["ATTRIBUTE_BOUNDS", "SlotTracker", "Slots", "slot_layout"]
+__all__ = ["ATTRIBUTE_BOUNDS", "SlotTracker", "Slots", "slot_layout", "slot_space"]
 
 ATTRIBUTE_BOUNDS: dict[str, tuple[float, float]] = {
     "presence": (0.0, 1.0),
@@ -73,6 +74,16 @@ def slot_layout(attributes: Sequence[str], what_dim: int) -> dict[str, slice]:
         layout[name] = slice(start, start + widths[name])
         start += widths[name]
     return layout
+
+
+def slot_space(layout: dict[str, slice], num_slots: int, flatten: bool) -> Box:
+    """The space of one lane's slots: (K, D) float32, or (K * D,) if flat."""
+    width = max(columns.stop for columns in layout.values())
+    bounds = np.zeros((2, num_slots, width), np.float32)
+    for name, columns in layout.items():
+        bounds[..., columns] = np.reshape(ATTRIBUTE_BOUNDS[name], (2, 1, 1))
+    low, high = bounds.reshape(2, -1) if flatten else bounds
+    return Box(low, high, dtype=np.float32)
 
 
 class SlotTracker:
@@ -169,42 +180,43 @@ class SlotTracker:
     def _check(self, frames: NDArray[np.uint8]) -> tuple[int, int]:
         """Height and width of frames that are as they should be."""
         dtype, shape = getattr(frames, "dtype", type(frames)), getattr(frames, "shape", ())
-        size = self._frame_size or shape[1:3]
-        if dtype != np.uint8 or shape != (self.lanes, *size, 3) or len(size) != 2:
+        size: tuple[int, ...] = self._frame_size or shape[1:3]
+        if dtype != np.uint8 or len(size) != 2 or shape != (self.lanes, *size, 3):
             height, width = self._frame_size or ("height", "width")
             raise ValueError(
                 f"step {self.steps}: expected uint8 frames ({self.lanes}, {height}, {width}, 3), "
                 f"got {dtype} {shape}"
             )
-        self._frame_size = size
-        return size[0], size[1]
+        self._frame_size = size[0], size[1]
+        return self._frame_size
 
     def _show(
         self, objects: Objects, present: Tensor, new: Tensor, height: int, width: int
     ) -> Slots:
         """Objects as slots, the absent ones empty."""
+        shown = present.cpu().numpy()
 
-        def array(value: Tensor) -> NDArray[np.float32]:
-            result: NDArray[np.float32] = value.cpu().numpy()
-            return result
+        def where_shown(value: NDArray[np.float32], empty: float = 0) -> NDArray[np.float32]:
+            mask = shown if value.ndim == 2 else shown[..., None]
+            return np.where(mask, value, np.float32(empty))
 
         frame = np.array([width, height], np.float32)
-        position = array(objects.position)
-        size = array(objects.size(self._model.config.anchor_size))
+        position = _array(objects.position)
+        size = _array(objects.size(self._model.config.anchor_size))
         centre = np.clip(position / frame, 0, 1)
-        velocity = np.where(new[..., None].cpu(), 0, centre - self._centre)
+        velocity = np.where(new[..., None].cpu(), np.float32(0), centre - self._centre)
         self._centre = centre
-
-        shown = present.cpu().numpy()
-        slot_shown = shown[..., None]
-        where = np.concatenate([centre, np.clip(size / frame, 0, 1)], -1)
         boxes = clip_boxes(boxes_from_centres(position, size), height, width)
         return Slots(
-            presence=array(objects.presence) * shown,
-            where=where * slot_shown,
-            velocity=velocity * slot_shown,
-            depth=array(objects.depth) * shown,
-            what=array(objects.what.tanh()) * slot_shown,
-            track_id=np.where(shown, objects.track_id.cpu(), -1),
-            boxes=np.where(slot_shown, boxes, np.float32(np.nan)),
+            presence=where_shown(_array(objects.presence)),
+            where=where_shown(np.concatenate([centre, np.clip(size / frame, 0, 1)], -1)),
+            velocity=where_shown(velocity),
+            depth=where_shown(_array(objects.depth)),
+            what=where_shown(_array(objects.what.tanh())),
+            track_id=np.where(shown, objects.track_id.cpu().numpy(), -1),
+            boxes=where_shown(boxes, np.nan),
         )
+
+
+def _array(value: Tensor) -> NDArray[np.float32]:
+    return np.asarray(value.cpu().numpy(), np.float32)

@@ -90,6 +90,10 @@ class Tracks:
         """(T, M) bool: which entries hold an object."""
         return self.track_id >= 0
 
+    def after(self, start: int) -> Self:
+        """The frames from `start` on."""
+        return type(self)(self.boxes[start:], self.track_id[start:], self.confidence[start:])
+
     def above(self, threshold: float) -> Self:
         """Empties the entries whose confidence is not above `threshold`."""
         kept = self.present & (self.confidence > threshold)

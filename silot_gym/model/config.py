@@ -42,6 +42,9 @@ class ModelConfig:
     initial_std: float = 0.1
     """Standard deviation of positions and sizes before training; 1 in the paper, whose first
     thousand steps look in random places."""
+    presence_temperature: float = 0.3
+    """Of the binary concrete presence; 1 in the paper, where half a presence under twice the
+    brightness explains dim sprites at half the price."""
 
     size_prior_mean: float = -2.2
     size_prior_std: float = 0.5
@@ -75,4 +78,5 @@ class ModelConfig:
             attention_std=0.1 * anchor_size,
             search_margin=0.0,
             initial_std=1.0,
+            presence_temperature=1.0,
         )

@@ -86,7 +86,7 @@ class Discovery(nn.Module):
             size_logit=where[..., 2:],
             what=what,
             depth_logit=depth.squeeze(-1),
-            presence=presence_sample.sigmoid(),
+            presence=(presence_sample / self.config.presence_temperature).sigmoid(),
             hidden=self.initial_hidden.expand(*what.shape[:2], -1),
             track_id=torch.full(what.shape[:2], -1, device=frame.device),
         )

@@ -20,8 +20,9 @@ class Latents:
         std: (B, N, D) float, positive.
         presence_logit: (B, N) float in [-10, 10], log-odds that the object is present (still
             present, in propagation).
-        presence_sample: (B, N) float, the draw before the logistic function: logistic noise
-            around `presence_logit`, or `presence_logit` itself where nothing is drawn.
+        presence_sample: (B, N) float, the draw behind the presence: logistic noise around
+            `presence_logit`, or `presence_logit` itself where nothing is drawn. Divided by the
+            temperature, its logistic function is the presence.
     """
 
     mean: Tensor
@@ -36,7 +37,7 @@ def draw_normal(mean: Tensor, std: Tensor, noisy: bool) -> Tensor:
 
 
 def draw_presence(logit: Tensor, noisy: bool) -> Tensor:
-    """A draw of a binary concrete variable of temperature 1, before its logistic function."""
+    """A draw of a logistic variable around `logit`, or `logit` where `noisy` is false."""
     if not noisy:
         return logit
     uniform = torch.rand_like(logit).clamp(1e-6, 1 - 1e-6)

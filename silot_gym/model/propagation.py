@@ -136,13 +136,14 @@ class Propagation(nn.Module):
         presence_logit = self.presence_head(torch.cat([seen, what, squash(depth_logit)], -1))
         presence_logit = held(presence_logit.float().squeeze(-1).clamp(-10, 10))
         presence_sample = draw_presence(presence_logit, noisy)
+        presence = (presence_sample / self.config.presence_temperature).sigmoid()
 
         propagated = Objects(
             position=position,
             size_logit=size_logit,
             what=what,
             depth_logit=depth_logit.squeeze(-1),
-            presence=objects.presence * presence_sample.sigmoid(),
+            presence=objects.presence * presence,
             hidden=objects.hidden,
             track_id=objects.track_id,
         )

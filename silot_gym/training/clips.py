@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
 
 
@@ -33,11 +34,12 @@ class ClipSampler:
         self.episodes = episodes
         self.crop_size = crop_size
         self.lengths = np.array([len(episode) for episode in episodes])
-        counts = [np.bincount(e.frames[:: max(1, len(e) // 20)].ravel()) for e in episodes]
-        self.backgrounds = [int(count.argmax()) for count in counts]
+        self.backgrounds = [int(_colour_counts(episode).argmax()) for episode in episodes]
 
-    def draw(self, rng: np.random.Generator, batch: int, length: int) -> Tensor:
-        """`batch` clips of `length` frames: (B, T, 3, crop, crop) uint8.
+    def draw(
+        self, rng: np.random.Generator, batch: int, length: int, frames: FrameConfig
+    ) -> Tensor:
+        """`batch` clips of `length` frames as the model sees them: (B, T, 3, crop, crop).
 
         Raises:
             ValueError: no episode is as long as that.
@@ -50,7 +52,7 @@ class ClipSampler:
             )
         chosen = rng.choice(len(starts), size=batch, p=starts / starts.sum())
         clips = [self._clip(rng, int(i), int(rng.integers(starts[i])), length) for i in chosen]
-        return torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3)
+        return frames.prepare(torch.from_numpy(np.stack(clips)))
 
     def _clip(
         self, rng: np.random.Generator, index: int, start: int, length: int
@@ -69,3 +71,20 @@ class ClipSampler:
             corner = rng.choice(pixels) - rng.integers(side, size=2)
         y, x = np.clip(corner, 0, room)
         return episode.palette[frames[:, y : y + side, x : x + side]]
+
+
+def common_colour(episodes: Sequence[Episode]) -> tuple[int, int, int]:
+    """The colour (red, green, blue) in 0..255 that most pixels of the episodes have."""
+    counts: dict[tuple[int, int, int], int] = {}
+    for episode in episodes:
+        for (red, green, blue), count in zip(
+            episode.palette.tolist(), _colour_counts(episode).tolist(), strict=True
+        ):
+            counts[red, green, blue] = counts.get((red, green, blue), 0) + count
+    return max(counts, key=lambda colour: counts[colour])
+
+
+def _colour_counts(episode: Episode) -> NDArray[np.int64]:
+    """Pixels of each of the palette's colours, in some twenty of the episode's frames."""
+    some = episode.frames[:: max(1, len(episode) // 20)]
+    return np.bincount(some.ravel(), minlength=len(episode.palette))

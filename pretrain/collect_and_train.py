@@ -1,0 +1,162 @@
+"""Collect rollouts of an Atari game, fit SILOT to them, and show how well it tracks."""
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+
+from silot_gym.atari import resolve_game
+from silot_gym.checkpoint import METRICS, Checkpoint, write_atomically
+from silot_gym.draw import write_video
+from silot_gym.evaluation.held_out import overlay, paper_protocol, summary
+from silot_gym.evaluation.protocol import format_table
+from silot_gym.frames import FrameConfig
+from silot_gym.model import SILOT, ModelConfig
+from silot_gym.programs import run
+from silot_gym.rollouts import Episode, RolloutStore, collect, split
+from silot_gym.training.clips import ClipSampler, common_colour
+from silot_gym.training.fit import FitConfig, fit
+from silot_gym.training.precision import best_precision
+from silot_gym.training.schedule import Schedule
+
+OVERLAY = "overlay.mp4"
+
+
+@dataclass
+class Args:
+    """Collect rollouts of an Atari game, fit SILOT to them, and show how well it tracks."""
+
+    game: str
+    """Any game of ale-py, in any usual spelling: SpaceInvaders, space_invaders."""
+    out: Path | None = None
+    """The run's folder; runs/<Game>-<seed> if not given. It is a checkpoint when the run is over."""
+    frames: int = 12_000
+    """Frames to collect, in whole episodes."""
+    policy: Path | None = None
+    """A saved Stable-Baselines3 agent that plays; random actions, held for a while, if not given."""
+    pooled: bool = True
+    """Whether a frame is the maximum of the last two screens, which shows flickering sprites."""
+    frame_skip: int = 4
+    """Emulator frames a step."""
+    steps: int = 6_000
+    """Updates of the model."""
+    minutes: float | None = None
+    """Stop training after so many minutes; the schedule still goes by steps."""
+    batch_size: int = 16
+    """Clips an update."""
+    learning_rate: float = 1e-3
+    """The highest learning rate."""
+    crop_size: int = 72
+    """Side of the crops to train on, in pixels."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The model; ModelConfig.paper_atari() has the paper's values."""
+    seed: int = 0
+    """Of everything that is drawn."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to train."""
+    resume: bool = False
+    """Go on with an interrupted run in the same folder."""
+    progress: bool = True
+    """Whether to show progress bars."""
+
+
+def main(args: Args) -> None:
+    """Run the pipeline."""
+    game = resolve_game(args.game)
+    config = FitConfig(
+        schedule=Schedule(args.steps, learning_rate=args.learning_rate),
+        batch_size=args.batch_size,
+        seed=args.seed,
+    )
+    if args.minutes is not None and args.minutes <= 0:
+        raise ValueError(f"expected --minutes above 0, got {args.minutes}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu")
+    out = args.out or Path("runs") / f"{game}-{args.seed}"
+    _open_folder(out, args.resume)
+
+    store = collect(
+        out / "rollouts",
+        game,
+        num_frames=args.frames,
+        seed=args.seed,
+        policy=args.policy,
+        pooled=args.pooled,
+        frame_skip=args.frame_skip,
+        progress=args.progress,
+    )
+    episodes = {
+        name: [store.episode(i) for i in numbers]
+        for name, numbers in split(len(store), args.seed).items()
+    }
+    frames = _frame_config(store, episodes["train"])
+
+    torch.manual_seed(args.seed)
+    model = SILOT(args.model)
+    fabric = Fabric(
+        accelerator=args.device, devices=1, precision=best_precision(args.device)
+    )
+    course = fit(
+        model,
+        ClipSampler(episodes["train"], args.crop_size),
+        ClipSampler(episodes["validation"], args.crop_size),
+        frames,
+        config,
+        out,
+        fabric=fabric,
+        minutes=args.minutes,
+        progress=args.progress,
+    )
+    command = f"python {shlex.join(sys.argv)}"
+    packages = ("silot_gym", "torch", "gymnasium", "ale-py")
+    origin = {
+        "command": command,
+        "seed": args.seed,
+        "frames": store.num_frames,
+        **course,
+        "versions": {package: version(package) for package in packages},
+    }
+    checkpoint = Checkpoint(model.to("cpu"), frames, origin=origin)
+    checkpoint.save(out)
+
+    print("scoring held-out episodes", flush=True)
+    figures = paper_protocol(checkpoint, episodes["test"])
+    report = {"command": command, "protocol": "paper", "game": game, **summary(figures)}
+    write_atomically(out / METRICS, (json.dumps(report, indent=2) + "\n").encode())
+    longest = max(episodes["test"], key=len)
+    write_video(out / OVERLAY, overlay(checkpoint, longest))
+    print(format_table([(game, "silot_gym", figures)]))
+    print(f"checkpoint: {out}   video: {out / OVERLAY}   curves: tensorboard --logdir {out}")
+
+
+def _open_folder(out: Path, resume: bool) -> None:
+    """Make the run's folder, or see that it may be gone on with."""
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise ValueError(
+            f"{out} already holds a run: pass --resume to go on with it, or choose another --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "command.txt", f"python {shlex.join(sys.argv)}\n".encode())
+
+
+def _frame_config(store: RolloutStore, episodes: list[Episode]) -> FrameConfig:
+    """The preprocessing: what is nothing has the most common colour."""
+    info = store.info
+    return FrameConfig(
+        game=info.game,
+        height=info.frame_height,
+        width=info.frame_width,
+        frame_skip=info.frame_skip,
+        pooled=info.pooled,
+        background=common_colour(episodes),
+    )
+
+
+if __name__ == "__main__":
+    run(main, Args)

@@ -1,0 +1,99 @@
+"""How good a checkpoint is, in figures and to the eye, on episodes that it was not trained on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.draw import draw_boxes
+from silot_gym.evaluation.connected_components import annotate
+from silot_gym.evaluation.predict import follow, object_boxes, predict
+from silot_gym.evaluation.protocol import PAPER, clips, score
+from silot_gym.rollouts import Episode
+
+PREDICTION_START = 3
+"""First frame that the learned prior predicts, in the paper."""
+
+
+def paper_protocol(
+    checkpoint: Checkpoint,
+    episodes: Sequence[Episode],
+    *,
+    num_clips: int = 128,
+    length: int = 8,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Figures under the paper's protocol (section 4.3): clips of 8 frames, connected components.
+
+    Args:
+        checkpoint: the model; a game of the paper is cropped as there.
+        episodes: held out from training.
+        num_clips: clips to score.
+        length: their frames.
+        seed: of the choice of clips.
+
+    Returns:
+        The figures of `score`, and with the prefix `prior_` those of frames that the learned
+        prior predicts without seeing them (from the fourth on).
+    """
+    game = checkpoint.frames.game
+    top, bottom, left, right = PAPER[game].crop if game in PAPER else (0, None, 0, None)
+    starts = clips([len(episode) for episode in episodes], num_clips, length, seed)
+    seen = [
+        np.ascontiguousarray(episodes[i].rgb(start, start + length)[:, top:bottom, left:right])
+        for i, start in starts
+    ]
+    truth = [annotate(clip, checkpoint.frames.background) for clip in seen]
+    figures = score(truth, predict(checkpoint, seen))
+    unseen = predict(checkpoint, seen, unseen_from=PREDICTION_START)
+    late = score(
+        [tracks.after(PREDICTION_START) for tracks in truth],
+        [tracks.after(PREDICTION_START) for tracks in unseen],
+    )
+    return {**figures, **{f"prior_{name}": value for name, value in late.items()}}
+
+
+def overlay(
+    checkpoint: Checkpoint,
+    episode: Episode,
+    *,
+    start: int = 0,
+    length: int = 120,
+    scale: int = 3,
+    unseen_from: int | None = None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Pictures of an episode: each frame with boxes and track ids, beside its reconstruction.
+
+    Args:
+        checkpoint: the model.
+        episode: what is shown.
+        start: its first frame to show.
+        length: how many to show.
+        scale: of the pictures.
+        unseen_from: see `predict`.
+
+    Yields:
+        (scale * height, 2 * scale * width, 3) uint8.
+    """
+    model = checkpoint.model
+    frames = episode.rgb(start, min(start + length, len(episode)))
+    followed = follow(checkpoint, frames[None], checkpoint.num_slots, unseen_from)
+    names: dict[int, int] = {}
+    for frame, objects in zip(frames, followed, strict=True):
+        presence = objects.presence[0].cpu().numpy()
+        shown = presence >= checkpoint.presence_threshold
+        boxes = object_boxes(checkpoint, objects)[0]
+        boxes[~shown] = np.nan
+        # Short numbers for the objects that are shown, in the order in which they appear.
+        ids = objects.track_id[0].tolist()
+        short = [names.setdefault(i, len(names)) if s else -1 for i, s in zip(ids, shown)]
+        drawn = draw_boxes(frame, boxes, np.array(short), presence, scale)
+        rebuilt = model.render(objects, *frame.shape[:2])[0].movedim(0, -1).clamp(0, 1)
+        beside = (rebuilt.cpu().numpy() * 255).round().astype(np.uint8)
+        yield np.concatenate([drawn, beside.repeat(scale, 0).repeat(scale, 1)], 1)
+
+
+def summary(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures rounded for a file."""
+    return {name: round(float(value), 4) for name, value in figures.items()}

@@ -1,0 +1,74 @@
+"""What a model makes of held-out clips, in the form that is scored."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from silot_gym.boxes import boxes_from_centres
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.evaluation.tracks import Tracks
+from silot_gym.objects import Objects
+
+
+def predict(
+    checkpoint: Checkpoint,
+    clips: Sequence[NDArray[np.uint8]],
+    *,
+    num_slots: int = 128,
+    batch: int = 8,
+    unseen_from: int | None = None,
+) -> list[Tracks]:
+    """Track the objects of clips, each from its first frame on.
+
+    Args:
+        checkpoint: the model.
+        clips: each (T, height, width, 3) uint8, all of one shape.
+        num_slots: K; 128 in the paper's evaluation on Atari.
+        batch: clips that are tracked side by side.
+        unseen_from: the frame from which on the learned prior predicts without seeing frames (3
+            in the paper); None for never.
+
+    Returns:
+        The tracks of each clip, with every slot's presence as confidence.
+    """
+    tracks: list[Tracks] = []
+    for first in range(0, len(clips), batch):
+        frames = np.stack(clips[first : first + batch])
+        steps = list(follow(checkpoint, frames, num_slots, unseen_from))
+        boxes = np.stack([object_boxes(checkpoint, objects) for objects in steps], 1)
+        identity = np.stack([objects.track_id.cpu().numpy() for objects in steps], 1)
+        presence = np.stack([objects.presence.cpu().numpy() for objects in steps], 1)
+        tracks += [Tracks(*clip) for clip in zip(boxes, identity, presence, strict=True)]
+    return tracks
+
+
+@torch.no_grad()
+def follow(
+    checkpoint: Checkpoint,
+    frames: NDArray[np.uint8],
+    num_slots: int,
+    unseen_from: int | None = None,
+) -> Iterator[Objects]:
+    """The objects (B, K) of each frame of clips (B, T, height, width, 3), every slot with an id."""
+    model = checkpoint.model
+    device = model.discovery.initial_hidden.device
+    objects = model.empty_objects(len(frames), num_slots)
+    for t in range(frames.shape[1]):
+        if unseen_from is not None and t >= unseen_from:
+            objects = model.predict(objects)
+        else:
+            frame = checkpoint.frames.prepare(torch.from_numpy(frames[:, t])).to(device)
+            objects = model.step(frame, objects).objects
+            fresh = t * num_slots + torch.arange(num_slots, device=device)
+            identity = fresh.where(objects.track_id < 0, objects.track_id)
+            objects = replace(objects, track_id=identity)
+        yield objects
+
+
+def object_boxes(checkpoint: Checkpoint, objects: Objects) -> NDArray[np.float32]:
+    """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in pixels, not clipped."""
+    size = objects.size(checkpoint.model.config.anchor_size)
+    return boxes_from_centres(objects.position.cpu().numpy(), size.cpu().numpy())

@@ -1,0 +1,30 @@
+"""What the command-line programs share: arguments in, one clear line out when they are wrong."""
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+Args = TypeVar("Args")
+
+
+def run(main: Callable[[Args], None], args_type: type[Args]) -> None:
+    """Parse the command line into `args_type` and call `main` with it.
+
+    An error that a user can mend (`ValueError`, `OSError`, `ImportError`, `RuntimeError` of this
+    package) ends the program with one line on standard error and exit status 2; Ctrl-C with 130.
+    """
+    from silot_gym.rollouts import RolloutError
+
+    try:
+        import tyro
+    except ImportError:
+        sys.exit('error: the programs need more packages: pip install "silot_gym[train]"')
+    args = tyro.cli(args_type)
+    try:
+        main(args)
+    except (ValueError, OSError, ImportError, RolloutError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt or 'interrupted'}", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,204 @@
+"""The training loop: linear, resumable, and fit to be interrupted at any moment."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from silot_gym.frames import FrameConfig
+from silot_gym.model import SILOT
+from silot_gym.training.clips import ClipSampler
+from silot_gym.training.elbo import ELBO
+from silot_gym.training.interrupt import Interrupt
+from silot_gym.training.journal import Journal
+from silot_gym.training.schedule import Schedule
+from silot_gym.training.state import RESUME_FILE, TrainingState, flat_settings
+
+_EXPLODED = 3.0
+"""A loss that many times the untrained model's is taken for an explosion."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a model is fitted.
+
+    Attributes:
+        schedule: what changes with the steps.
+        batch_size: clips an update.
+        clip_gradient: largest norm of the gradient.
+        save_every: steps between saves of the resume file.
+        validate_every: steps between validations.
+        validation_clips: clips that each validation looks at, always the same ones.
+        validation_length: their frames.
+        seed: of clips and noise.
+    """
+
+    schedule: Schedule = field(default_factory=lambda: Schedule(6000))
+    batch_size: int = 16
+    clip_gradient: float = 10.0
+    save_every: int = 250
+    validate_every: int = 500
+    validation_clips: int = 32
+    validation_length: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be run."""
+        for name in ("batch_size", "save_every", "validate_every", "validation_clips"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of 1 or more, got {getattr(self, name)}")
+        if self.clip_gradient <= 0:
+            raise ValueError(f"expected clip_gradient above 0, got {self.clip_gradient}")
+
+
+def fit(
+    model: SILOT,
+    train: ClipSampler,
+    validation: ClipSampler,
+    frames: FrameConfig,
+    config: FitConfig,
+    folder: Path,
+    *,
+    fabric: Fabric,
+    minutes: float | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Fit a model to clips; it ends with the weights that were best on the validation clips.
+
+    If the folder holds the resume file of an interrupted training, that one goes on. It ends with
+    the same weights as one that was never interrupted, on the same machine and CPU.
+
+    Args:
+        model: what is trained, in place.
+        train: draws the clips to learn from.
+        validation: draws the clips to choose the best weights by.
+        frames: the preprocessing.
+        config: how to train.
+        folder: where the resume file and the TensorBoard log go.
+        fabric: device and precision.
+        minutes: stop after so many minutes of training, those before an interruption counted in.
+        progress: whether to show a bar.
+
+    Returns:
+        How it went: steps, seconds, best_step and best_loss (nats a frame).
+
+    Raises:
+        TrainingError: the loss explodes again and again, or the resume file is damaged or was
+            written under other settings.
+        KeyboardInterrupt: after Ctrl-C, when all is saved; its message says how to go on.
+    """
+    schedule = config.schedule
+    bare_elbo, optimizer = ELBO(model), torch.optim.Adam(model.parameters())
+    elbo, fabric_optimizer = fabric.setup(bare_elbo, optimizer)
+    settings = flat_settings(model=model.config, frames=frames, fit=config)
+    state = TrainingState(model, optimizer, settings, folder)
+    if (folder / RESUME_FILE).exists():
+        state.load()
+    else:
+        state.save()
+    held_out = fabric.to_device(
+        validation.draw(
+            np.random.default_rng(config.seed),
+            config.validation_clips,
+            config.validation_length,
+            frames,
+        )
+    )
+
+    def update() -> tuple[Tensor, dict[str, Tensor]]:
+        """One step down the gradient; its clips and noise depend on nothing but the step."""
+        seeds = np.random.SeedSequence((config.seed, state.step, state.steps_back))
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        clips = train.draw(
+            np.random.default_rng(seeds),
+            config.batch_size,
+            schedule.clip_length_at(state.step),
+            frames,
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.learning_rate_at(state.step)
+        loss, terms = elbo(
+            fabric.to_device(clips),
+            count_log_odds=schedule.count_log_odds_at(state.step),
+            discovery_dropout=schedule.discovery_dropout,
+            training_wheels=schedule.training_wheels_at(state.step),
+        )
+        fabric_optimizer.zero_grad()
+        fabric.backward(loss)
+        fabric.clip_gradients(
+            elbo, fabric_optimizer, max_norm=config.clip_gradient, error_if_nonfinite=False
+        )
+        fabric_optimizer.step()
+        return loss.detach(), terms
+
+    def validate() -> dict[str, float]:
+        """Terms of the loss on the held-out clips, nats a frame, with nothing drawn."""
+        model.eval()
+        with torch.no_grad(), fabric.autocast():
+            loss, terms = bare_elbo(held_out, count_log_odds=schedule.last_count_log_odds)
+        model.train()
+        return _per_frame(loss, terms, config.validation_length)
+
+    started = time.monotonic() - state.seconds
+    with (
+        Interrupt() as interrupt,
+        Journal(folder, state.step) as journal,
+        tqdm(total=schedule.steps, initial=state.step, desc="training", disable=not progress) as bar,
+    ):
+        finished = state.step >= schedule.steps
+        while not finished:
+            length = schedule.clip_length_at(state.step)
+            loss, terms = update()
+            per_frame = float(loss) / length
+            if math.isnan(state.first_loss):
+                state.first_loss = per_frame
+            if not per_frame < _EXPLODED * max(state.first_loss, 1.0):
+                bar.write(f"loss {per_frame:.3g} at step {state.step}: back to the last save")
+                state.step_back(per_frame)
+                bar.n = state.step
+                continue
+            state.step += 1
+            state.seconds = time.monotonic() - started
+            bar.update()
+            if state.step % 25 == 0:
+                scalars = _per_frame(loss, terms, length)
+                bar.set_postfix(loss=f"{scalars['loss']:.0f}", objects=f"{scalars['objects']:.1f}")
+                journal.scalars("train", scalars, state.step)
+            late = minutes is not None and state.seconds > 60 * minutes
+            finished = late or state.step == schedule.steps
+            if finished or state.step % config.validate_every == 0:
+                scalars = validate()
+                state.keep_if_best(scalars["loss"])
+                journal.scalars("validation", scalars, state.step)
+                model.eval()
+                journal.pictures(model, held_out[0], state.step)
+                model.train()
+            if finished or interrupt.requested or state.step % config.save_every == 0:
+                state.save()
+            if interrupt.requested and not finished:
+                raise KeyboardInterrupt(
+                    f"saved at step {state.step} of {schedule.steps}: go on with --resume"
+                )
+    model.load_state_dict(state.best_weights)
+    model.eval()
+    return {
+        "steps": state.step,
+        "seconds": round(state.seconds, 1),
+        "best_step": state.best_step,
+        "best_loss": round(state.best_loss, 3),
+    }
+
+
+def _per_frame(loss: Tensor, terms: dict[str, Tensor], length: int) -> dict[str, float]:
+    """Loss and terms in nats a frame, and the number of objects, as plain numbers."""
+    names = list(terms)
+    values = torch.stack([loss.detach(), *terms.values()]).tolist()
+    scalars = {name: value / length for name, value in zip(["loss", *names], values, strict=True)}
+    return {**scalars, "objects": scalars["objects"] * length}

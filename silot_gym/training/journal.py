@@ -1,0 +1,55 @@
+"""TensorBoard: curves, and what the model makes of held-out frames."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from silot_gym.boxes import boxes_from_centres
+from silot_gym.draw import draw_boxes
+from silot_gym.model import SILOT
+
+_PICTURE_SCALE = 3
+
+
+class Journal:
+    """The log of a run; a resumed run goes on in it from its step."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._writer = SummaryWriter(folder / "tensorboard", purge_step=step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
+        """Add a point to the curve of each value."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"{group}/{name}", value, step)
+
+    def pictures(self, model: SILOT, video: Tensor, step: int) -> None:
+        """Show a clip (T, 3, height, width): frames with boxes above, reconstructions below."""
+        tracked, reconstruction = model.reconstruct(video[None])
+        rows = []
+        for objects, frame, rebuilt in zip(tracked, video, reconstruction[0], strict=True):
+            presence = objects.presence[0].cpu().numpy()
+            size = objects.size(model.config.anchor_size)[0].cpu().numpy()
+            boxes = boxes_from_centres(objects.position[0].cpu().numpy(), size)
+            shown = np.where(presence[:, None] > 0.5, boxes, np.nan).astype(np.float32)
+            slots = np.arange(len(presence))
+            above = draw_boxes(_to_uint8(frame), shown, slots, presence, scale=_PICTURE_SCALE)
+            below = np.kron(_to_uint8(rebuilt), np.ones((_PICTURE_SCALE,) * 2 + (1,), np.uint8))
+            rows.append(np.concatenate([above, below], 0))
+        self._writer.add_image("tracked", np.concatenate(rows, 1), step, dataformats="HWC")
+
+
+def _to_uint8(frame: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    """Frame (3, height, width) in [0, 1] to (height, width, 3) in 0..255."""
+    image = (frame.clamp(0, 1) * 255).round().to(torch.uint8)
+    return image.permute(1, 2, 0).cpu().numpy()

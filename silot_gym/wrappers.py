@@ -1,0 +1,163 @@
+"""Gymnasium wrappers: pixels in, tracked objects out."""
+
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.spaces import Dict
+from gymnasium.utils import RecordConstructorArgs
+from numpy.typing import NDArray
+
+from silot_gym.boxes import ComparableBoxes
+from silot_gym.compatibility import check_frames, load_checkpoint, rgb_size
+from silot_gym.draw import draw_boxes
+from silot_gym.tracker import Slots, SlotTracker, slot_layout, slot_space
+
+__all__ = ["SILOTObjectWrapper"]
+
+
+class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Observes the objects of an Atari game, tracked from frame to frame, instead of its pixels.
+
+    An observation has one row for each of K slots. A row shows one object for as long as it is
+    tracked, or is empty (all zeros). Its columns (`slot_layout`) and their bounds:
+
+    - `presence`, 1 column in [0, 1];
+    - `where`, 4 columns in [0, 1]: centre x, centre y, width, height as fractions of the frame;
+    - `velocity`, 2 columns in [-1, 1]: the centre's change since the last step, 0 for a new object;
+    - `depth`, 1 column in [0, 1]: larger is nearer;
+    - `what`, A columns in [-1, 1]: the appearance.
+
+    `info["objects"]` of `reset` and `step` holds, row for row, `track_id` (K,) int64, -1 on an
+    empty row; `boxes` (K, 4) float32, (x0, y0, x1, y1) in pixels of the frame, NaN on an empty
+    row; `presence` (K,) float32.
+
+    Note:
+        In a worker process (`AsyncVectorEnv`, `SubprocVecEnv`) torch is set to one thread.
+
+    Example:
+        >>> env = SILOTObjectWrapper(silot_gym.make_atari("SpaceInvaders"))  # doctest: +SKIP
+        >>> obs, info = env.reset(seed=0)                                    # doctest: +SKIP
+        >>> centres = obs[:, env.slot_layout["where"]][:, :2]                # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        checkpoint: str | Path | None = None,
+        *,
+        num_slots: int | None = None,
+        attributes: Sequence[str] = ("presence", "where", "velocity", "depth", "what"),
+        flatten: bool = False,
+        include_pixels: bool = False,
+        render_overlay: bool = False,
+        device: str = "cpu",
+        strict: bool = False,
+    ) -> None:
+        """Wraps an environment whose observations are RGB frames.
+
+        Args:
+            env: Its observations are uint8 (height, width, 3).
+            checkpoint: A checkpoint's folder or the name of a bundled one; the one bundled for
+                the environment's game by default.
+            num_slots: K; the checkpoint's number by default.
+            attributes: Which attributes to observe, in this order.
+            flatten: Whether observations are (K * D,) rather than (K, D).
+            include_pixels: Whether observations are a dict of `slots` and `pixels`, the frame.
+            render_overlay: Whether `render` draws boxes and track ids on the frame.
+            device: Where the model runs, as torch names it.
+            strict: Whether frames of another kind than those that the checkpoint was made for
+                are an error rather than a warning.
+
+        Raises:
+            CheckpointError: The checkpoint is missing or damaged.
+            ValueError: An argument or the environment's observation space doesn't fit.
+        """
+        RecordConstructorArgs.__init__(
+            self,
+            checkpoint=None if checkpoint is None else str(checkpoint),
+            num_slots=num_slots,
+            attributes=tuple(attributes),
+            flatten=flatten,
+            include_pixels=include_pixels,
+            render_overlay=render_overlay,
+            device=device,
+            strict=strict,
+        )
+        super().__init__(env)
+        if render_overlay and env.render_mode != "rgb_array":
+            raise ValueError(
+                "render_overlay needs an environment made with render_mode='rgb_array', "
+                f"got {env.render_mode!r}"
+            )
+        if multiprocessing.current_process().daemon:
+            # Workers would fight for the cores, and a forked one waits forever for torch's threads.
+            torch.set_num_threads(1)
+        self._frame_size = rgb_size(env.observation_space)
+        loaded = load_checkpoint(checkpoint, env, device)
+        check_frames(loaded.frames, env, strict)
+        self._tracker: SlotTracker | None = SlotTracker(loaded, 1, num_slots, self._frame_size)
+        self._attributes, self._flatten = tuple(attributes), flatten
+        self._include_pixels, self._render_overlay = include_pixels, render_overlay
+        self._slots: Slots | None = None
+
+        self.slot_layout = slot_layout(attributes, self._tracker.what_dim)
+        space = slot_space(self.slot_layout, self._tracker.num_slots, flatten)
+        self.observation_space = (
+            Dict({"slots": space, "pixels": env.observation_space}) if include_pixels else space
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Forgets all tracks, then starts an episode and looks at its first frame."""
+        self._live_tracker().reset()
+        observation, info = super().reset(seed=seed, options=options)
+        return observation, info | {"objects": self._objects()}
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Acts, then follows the objects into the next frame."""
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, reward, terminated, truncated, info | {"objects": self._objects()}
+
+    def observation(self, observation: NDArray[np.uint8]) -> Any:
+        """A frame to what is observed of it; moves the tracks on by one step."""
+        self._slots = self._live_tracker().step(np.asarray(observation)[None])
+        slots = self._slots.table(self._attributes)[0]
+        if self._flatten:
+            slots = slots.reshape(-1)
+        return {"slots": slots, "pixels": observation} if self._include_pixels else slots
+
+    def render(self) -> Any:
+        """The wrapped environment's frame, with boxes and track ids if `render_overlay` is set."""
+        frame: Any = super().render()
+        if not self._render_overlay or self._slots is None:
+            return frame
+        # A rendered frame may be larger than an observed one.
+        stretch = np.divide(frame.shape[1::-1], self._frame_size[::-1], dtype=np.float32)
+        objects = self._objects()
+        boxes = objects["boxes"] * np.tile(stretch, 2)
+        return draw_boxes(frame, boxes, objects["track_id"], objects["presence"])
+
+    def close(self) -> None:
+        """Releases the model and closes the environment."""
+        self._tracker = None
+        super().close()
+
+    def _live_tracker(self) -> SlotTracker:
+        if self._tracker is None:
+            raise RuntimeError("the environment is closed")
+        return self._tracker
+
+    def _objects(self) -> dict[str, NDArray[Any]]:
+        """What `info["objects"]` says of the last frame."""
+        assert self._slots is not None
+        return {
+            "track_id": self._slots.track_id[0],
+            "boxes": ComparableBoxes.of(self._slots.boxes[0]),
+            "presence": self._slots.presence[0],
+        }

@@ -1,0 +1,33 @@
+"""What tests of several modules share."""
+
+import pytest
+import torch
+
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.frames import FrameConfig
+from silot_gym.model import SILOT, ModelConfig
+
+TINY = ModelConfig(
+    glimpse_size=4,
+    what_dim=4,
+    hidden_dim=8,
+    backbone_channels=8,
+    feature_dim=8,
+    encoder_dims=(8,),
+    decoder_dims=(8,),
+    head_dims=(8,),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory):
+    """Folder of an untrained model that sees objects come, stay for some steps, and go."""
+    torch.manual_seed(0)
+    model = SILOT(TINY).eval().requires_grad_(False)
+    found, kept = model.discovery.presence_head[-1], model.propagation.presence_head[-1]
+    found.weight *= 30  # some cells hold an object, others don't
+    found.bias -= 3
+    kept.bias += 1
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    Checkpoint(model, FrameConfig(game=None, height=210, width=160), num_slots=64).save(folder)
+    return folder

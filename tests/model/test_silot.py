@@ -1,0 +1,201 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from silot_gym.model import SILOT, ModelConfig
+from silot_gym.model.networks import CELL_SIZE
+from silot_gym.objects import Objects
+
+SMALL = ModelConfig(
+    num_slots=12,
+    glimpse_size=6,
+    what_dim=8,
+    hidden_dim=8,
+    backbone_channels=16,
+    feature_dim=16,
+    encoder_dims=(32,),
+    decoder_dims=(32,),
+    head_dims=(16,),
+)
+
+
+def small_model(config: ModelConfig = SMALL) -> SILOT:
+    torch.manual_seed(0)
+    return SILOT(config).eval()
+
+
+def blobs(*places: tuple[int, int], height: int = 60, width: int = 72) -> Tensor:
+    """A black frame with a textured square of 8 pixels at each place (x, y)."""
+    torch.manual_seed(1)
+    square = torch.rand(3, 8, 8)
+    frame = torch.zeros(1, 3, height, width)
+    for x, y in places:
+        frame[0, :, y : y + 8, x : x + 8] = square
+    return frame
+
+
+def tracked(model: SILOT, frame: Tensor, slots: int = 6) -> Objects:
+    """Objects in the middle of the frame, all present."""
+    objects = model.empty_objects(1, slots)
+    torch.manual_seed(2)
+    return replace(
+        objects,
+        position=20 + 30 * torch.rand(1, slots, 2),
+        what=torch.randn(1, slots, model.config.what_dim),
+        presence=torch.linspace(0.5, 1, slots)[None],
+        hidden=torch.randn(1, slots, model.config.hidden_dim),
+        track_id=torch.arange(slots)[None],
+    )
+
+
+def test_shifting_the_frame_by_a_cell_shifts_the_discovered_objects_by_a_cell() -> None:
+    model = small_model()
+    here, _ = model.discovery(blobs((30, 25), height=96, width=96), model.empty_objects(1))
+    there, _ = model.discovery(
+        blobs((30 + CELL_SIZE, 25 + CELL_SIZE), height=96, width=96), model.empty_objects(1)
+    )
+
+    def inner(values: Tensor, shift: int) -> Tensor:
+        grid = values.unflatten(1, (8, 8))
+        return grid[:, 2 + shift : 5 + shift, 2 + shift : 5 + shift]
+
+    for name in ("size_logit", "what", "depth_logit", "presence"):
+        torch.testing.assert_close(
+            inner(getattr(here, name), 0), inner(getattr(there, name), 1), atol=1e-4, rtol=1e-4
+        )
+    moved = inner(there.position, 1) - inner(here.position, 0)
+    torch.testing.assert_close(moved, torch.full_like(moved, CELL_SIZE), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(72, 72), (50, 83), (210, 160)])
+def test_it_runs_on_frames_of_any_size(height: int, width: int) -> None:
+    model = small_model()
+    frame = torch.rand(2, 3, height, width)
+    output = model.step(frame, model.empty_objects(2, 20))
+    cells = -(-height // CELL_SIZE) * -(-width // CELL_SIZE)
+    assert output.discovered is not None
+    assert output.discovered.presence.shape == (2, cells)
+    assert output.objects.presence.shape == (2, 20)
+    assert model.render(output.objects, height, width).shape == frame.shape
+
+
+def test_a_cell_sees_as_far_to_one_side_as_to_the_other() -> None:
+    model = small_model()
+    frame = torch.rand(1, 3, 120, 120, requires_grad=True)
+    model.discovery.backbone(frame)[0, :, 4, 4].sum().backward()
+    assert frame.grad is not None
+    seen = frame.grad.abs().sum((0, 1)).nonzero()
+    first, last = seen.min(0).values, seen.max(0).values
+    centre = (4 + 0.5) * CELL_SIZE
+    assert (last - first + 1).tolist() == [31, 31]
+    assert ((first + last + 1) / 2 - centre).abs().max() <= 0.5
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_presence_never_rises_in_propagation(training: bool) -> None:
+    model = small_model().train(training)
+    frame = torch.rand(1, 3, 60, 72)
+    objects = tracked(model, frame)
+    for _ in range(5):
+        propagated, _ = model.propagation(objects, frame)
+        assert (propagated.presence <= objects.presence).all()
+        objects = propagated
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_permuting_slots_permutes_propagation(attention: bool) -> None:
+    model = small_model(replace(SMALL, object_attention=attention))
+    frame = torch.rand(1, 3, 60, 72)
+    objects, order = tracked(model, frame), torch.tensor([3, 0, 5, 1, 4, 2])
+    straight, _ = model.propagation(objects, frame)
+    permuted, _ = model.propagation(objects.map(lambda v: v[:, order]), frame)
+    for name, value in vars(straight).items():
+        torch.testing.assert_close(value[:, order], getattr(permuted, name), atol=1e-5, rtol=1e-4)
+
+
+def test_objects_attend_to_each_other_only_if_asked_to() -> None:
+    frame = torch.rand(1, 3, 60, 72)
+    for attention in (False, True):
+        model = small_model(replace(SMALL, object_attention=attention))
+        objects = tracked(model, frame)
+        other = replace(objects, what=objects.what.clone())
+        other.what[0, 1] += 1
+        near = replace(objects, position=torch.full_like(objects.position, 30.0))
+        near_other = replace(other, position=near.position)
+        before, _ = model.propagation(near, frame)
+        after, _ = model.propagation(near_other, frame)
+        same = torch.allclose(before.what[0, 0], after.what[0, 0], atol=1e-6)
+        assert same is not attention
+
+
+def test_empty_slots_change_nothing() -> None:
+    model = small_model(replace(SMALL, object_attention=True))
+    frame = blobs((20, 20), (44, 31))
+    objects = tracked(model, frame)
+    objects = replace(objects, presence=torch.tensor([[0.9, 0.8, 0.7, 0, 0, 0]]))
+    fewer = objects.map(lambda v: v[:, :3])
+    full, small = model.step(frame, objects), model.step(frame, fewer)
+    assert full.discovered is not None
+    assert small.discovered is not None
+    torch.testing.assert_close(full.discovered.presence, small.discovered.presence)
+    torch.testing.assert_close(full.propagated.what[:, :3], small.propagated.what)
+    torch.testing.assert_close(
+        model.render(full.propagated, 60, 72), model.render(small.propagated, 60, 72)
+    )
+
+
+def test_before_the_first_frame_no_objects_and_empty_slots_are_the_same() -> None:
+    model, frame = small_model(), blobs((20, 20))
+    from_none, from_empty = model.step(frame, None), model.step(frame, model.empty_objects(1))
+    torch.testing.assert_close(from_none.objects.presence, from_empty.objects.presence)
+    torch.testing.assert_close(from_none.objects.position, from_empty.objects.position)
+
+
+def test_a_propagated_object_keeps_nearby_cells_informed() -> None:
+    model, frame = small_model(), blobs((20, 20))
+    none, _ = model.discovery(frame, model.empty_objects(1))
+    some, _ = model.discovery(frame, tracked(model, frame))
+    changed = (none.presence != some.presence)[0].unflatten(0, (5, 6))
+    assert changed.any()
+    far = replace(tracked(model, frame), position=torch.full((1, 6, 2), -500.0))
+    away, _ = model.discovery(frame, far)
+    torch.testing.assert_close(none.presence, away.presence)
+
+
+def test_reconstruct_repeats_step() -> None:
+    model = small_model()
+    video = torch.rand(2, 4, 3, 48, 48)
+    objects, _ = model.reconstruct(video)
+    last = None
+    for frame, expected in zip(video.unbind(1), objects, strict=True):
+        last = model.step(frame, last).objects
+        torch.testing.assert_close(last.presence, expected.presence)
+        torch.testing.assert_close(last.position, expected.position)
+
+
+def test_prediction_needs_no_frame_and_keeps_slots() -> None:
+    model = small_model()
+    objects = tracked(model, blobs())
+    predicted = model.predict(objects)
+    assert torch.equal(predicted.track_id, objects.track_id)
+    assert (predicted.presence <= objects.presence).all()
+    assert not torch.equal(predicted.position, objects.position)
+
+
+def test_the_papers_configuration_has_the_papers_sizes() -> None:
+    config = ModelConfig.paper_atari(anchor_size=24)
+    model = SILOT(config)
+    assert (config.num_slots, config.what_dim, config.glimpse_size) == (36, 64, 21)
+    backbone = sum(p.numel() for p in model.discovery.backbone.parameters())
+    assert 0.55e6 < backbone < 0.6e6
+    decoder = sum(p.numel() for p in model.renderer.parameters())
+    assert 1.03e6 < decoder < 1.07e6
+
+
+def test_a_configuration_that_makes_no_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_slots must be positive, got 0"):
+        ModelConfig(num_slots=0)
+    with pytest.raises(ValueError, match="encoder_dims"):
+        ModelConfig(encoder_dims=(64, -1))
