@@ -35,11 +35,11 @@ class Args:
     game: str
     """Any game of ale-py, in any usual spelling: SpaceInvaders, space_invaders."""
     out: Path | None = None
-    """The run's folder; runs/<Game>-<seed> if not given. It is a checkpoint when the run is over."""
+    """The run's folder, in the end a checkpoint; runs/<Game>-<seed> if not given."""
     frames: int = 12_000
     """Frames to collect, in whole episodes."""
     policy: Path | None = None
-    """A saved Stable-Baselines3 agent that plays; random actions, held for a while, if not given."""
+    """A saved Stable-Baselines3 agent that plays; if not given, random actions are held."""
     pooled: bool = True
     """Whether a frame is the maximum of the last two screens, which shows flickering sprites."""
     frame_skip: int = 4
@@ -99,9 +99,7 @@ def main(args: Args) -> None:
 
     torch.manual_seed(args.seed)
     model = SILOT(args.model)
-    fabric = Fabric(
-        accelerator=args.device, devices=1, precision=best_precision(args.device)
-    )
+    fabric = Fabric(accelerator=args.device, devices=1, precision=best_precision(args.device))
     course = fit(
         model,
         ClipSampler(episodes["train"], args.crop_size),

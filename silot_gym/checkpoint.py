@@ -152,4 +152,5 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _build(kind: type[_Config], values: dict[str, Any]) -> _Config:
     """A configuration from JSON, whose lists are tuples."""
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return kind(**plain)

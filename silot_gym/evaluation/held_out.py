@@ -37,8 +37,8 @@ def paper_protocol(
         The figures of `score`, and with the prefix `prior_` those of frames that the learned
         prior predicts without seeing them (from the fourth on).
     """
-    game = checkpoint.frames.game
-    top, bottom, left, right = PAPER[game].crop if game in PAPER else (0, None, 0, None)
+    paper = PAPER.get(checkpoint.frames.game or "")
+    top, bottom, left, right = paper.crop if paper else (0, None, 0, None)
     starts = clips([len(episode) for episode in episodes], num_clips, length, seed)
     seen = [
         np.ascontiguousarray(episodes[i].rgb(start, start + length)[:, top:bottom, left:right])
@@ -86,9 +86,10 @@ def overlay(
         boxes = object_boxes(checkpoint, objects)[0]
         boxes[~shown] = np.nan
         # Short numbers for the objects that are shown, in the order in which they appear.
-        ids = objects.track_id[0].tolist()
-        short = [names.setdefault(i, len(names)) if s else -1 for i, s in zip(ids, shown)]
-        drawn = draw_boxes(frame, boxes, np.array(short), presence, scale)
+        for identity in objects.track_id[0, shown].tolist():
+            names.setdefault(identity, len(names))
+        short = np.array([names.get(identity, -1) for identity in objects.track_id[0].tolist()])
+        drawn = draw_boxes(frame, boxes, short, presence, scale)
         rebuilt = model.render(objects, *frame.shape[:2])[0].movedim(0, -1).clamp(0, 1)
         beside = (rebuilt.cpu().numpy() * 255).round().astype(np.uint8)
         yield np.concatenate([drawn, beside.repeat(scale, 0).repeat(scale, 1)], 1)

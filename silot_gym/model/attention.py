@@ -55,7 +55,8 @@ class CellAttention(nn.Module):
         index = index + torch.arange(batch, device=index.device)[:, None, None] * (rows * columns)
         seen = value.new_zeros(batch * rows * columns, value.shape[-1])
         seen = seen.index_add(0, index.flatten(), value.flatten(0, 2))
-        return seen.view(batch, rows * columns, -1)
+        cells: Tensor = seen.view(batch, rows * columns, -1)
+        return cells
 
 
 class ObjectAttention(nn.Module):
@@ -74,11 +75,12 @@ class ObjectAttention(nn.Module):
     def forward(self, objects: Objects, features: Tensor) -> Tensor:
         """Features (B, K, object_dim) of objects to (B, K, out_dim)."""
         delta = objects.position[:, None] - objects.position[:, :, None]  # (B, K, K, 2)
-        itself = self.itself(features)
+        itself: Tensor = self.itself(features)
         pair = (
             self.from_other(features)[:, None]
             + self.from_itself(itself)[:, :, None]
             + self.from_offset(delta / self.anchor_size)
         )
         weight = _gaussian(delta, self.std, self.anchor_size) * objects.presence[:, None]
-        return itself + (self.relation(pair.relu()) * weight[..., None]).sum(2)
+        others: Tensor = (self.relation(pair.relu()) * weight[..., None]).sum(2)
+        return itself + others

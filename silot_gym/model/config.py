@@ -42,7 +42,7 @@ class ModelConfig:
     initial_std: float = 0.1
     """Standard deviation of positions and sizes before training; 1 in the paper, whose first
     thousand steps look in random places."""
-    presence_temperature: float = 0.3
+    presence_temperature: float = 0.5
     """Of the binary concrete presence; 1 in the paper, where half a presence under twice the
     brightness explains dim sprites at half the price."""
 

@@ -71,9 +71,9 @@ class Discovery(nn.Module):
         what_std = bounded_std(what_std)
         what = draw_normal(what_mean, what_std, self.training)
 
-        depth_mean, depth_std = held(
-            self.depth_head(torch.cat([seen, what], -1)).float()
-        ).chunk(2, -1)
+        depth_mean, depth_std = held(self.depth_head(torch.cat([seen, what], -1)).float()).chunk(
+            2, -1
+        )
         depth_std = bounded_std(depth_std)
         depth = draw_normal(depth_mean, depth_std, self.training)
 

@@ -127,9 +127,9 @@ class Propagation(nn.Module):
         what_mean, what_std = self._what(objects.what, seen, glimpse if self.sees_frame else None)
         what = draw_normal(what_mean, what_std, noisy)
 
-        depth_mean, depth_std = held(
-            self.depth_head(torch.cat([seen, what], -1)).float()
-        ).chunk(2, -1)
+        depth_mean, depth_std = held(self.depth_head(torch.cat([seen, what], -1)).float()).chunk(
+            2, -1
+        )
         depth_std = bounded_std(depth_std)
         depth_logit = objects.depth_logit[..., None] + draw_normal(depth_mean, depth_std, noisy)
 
@@ -149,7 +149,12 @@ class Propagation(nn.Module):
         )
         latents = Latents(
             mean=torch.cat(
-                [shift_mean, objects.size_logit + growth_mean, what_mean - objects.what, depth_mean],
+                [
+                    shift_mean,
+                    objects.size_logit + growth_mean,
+                    what_mean - objects.what,
+                    depth_mean,
+                ],
                 -1,
             ),
             std=torch.cat([where_std, what_std, depth_std], -1),
@@ -159,8 +164,10 @@ class Propagation(nn.Module):
         return propagated, latents
 
     def _what(self, last: Tensor, seen: Tensor, glimpse: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the appearance: a gated mixture of what was, what is
-        seen, and what is expected."""
+        """Mean and standard deviation of the appearance.
+
+        A gated mixture of what was, what is seen, and what is expected.
+        """
         mean, std, keep, write, expect = self.what_head(seen).float().chunk(5, -1)
         # The cap keeps the standard deviation above zero.
         keep, write, expect = (0.9999 * (gate + 1).sigmoid() for gate in (keep, write, expect))

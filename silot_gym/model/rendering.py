@@ -98,5 +98,6 @@ class Renderer(nn.Module):
         rows = rows.view(batch, count * side, channels * width)
         canvas = along_y.transpose(1, 2).reshape(batch, height, count * side) @ rows
         canvas = canvas.view(batch, height, channels, width).transpose(1, 2).float()
-        colour, importance, alpha = canvas.split([3, 1, 1], 1)
-        return colour / (importance + 1e-6) * alpha.clamp(max=1)
+        colour, importance, alpha = canvas[:, :3], canvas[:, 3:4], canvas[:, 4:]
+        frame: Tensor = colour / (importance + 1e-6) * alpha.clamp(max=1)
+        return frame

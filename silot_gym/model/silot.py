@@ -80,13 +80,11 @@ class SILOT(nn.Module):
             return StepOutput(propagated, propagated, propagated_latents)
         discovered, discovered_latents = self.discovery(frame, propagated, training_wheels)
         objects = select(propagated, discovered)
-        return StepOutput(
-            objects, propagated, propagated_latents, discovered, discovered_latents
-        )
+        return StepOutput(objects, propagated, propagated_latents, discovered, discovered_latents)
 
     def predict(self, last: Objects) -> Objects:
         """The next state of objects as the learned prior has it, without a frame."""
-        predicted, _ = self.propagation_prior(last)
+        predicted: Objects = self.propagation_prior(last)[0]
         return replace(predicted, hidden=self.recurrence(last, predicted))
 
     def render(self, objects: Objects, height: int, width: int) -> Tensor:

@@ -70,7 +70,8 @@ class ClipSampler:
             pixels = np.argwhere(shown == rng.choice(present))
             corner = rng.choice(pixels) - rng.integers(side, size=2)
         y, x = np.clip(corner, 0, room)
-        return episode.palette[frames[:, y : y + side, x : x + side]]
+        clip: NDArray[np.uint8] = episode.palette[frames[:, y : y + side, x : x + side]]
+        return clip
 
 
 def common_colour(episodes: Sequence[Episode]) -> tuple[int, int, int]:

@@ -138,19 +138,24 @@ def fit(
         fabric_optimizer.step()
         return loss.detach(), terms
 
-    def validate() -> dict[str, float]:
-        """Terms of the loss on the held-out clips, nats a frame, with nothing drawn."""
-        model.eval()
+    def validate(journal: Journal) -> None:
+        """Loss on the held-out clips, with nothing drawn; the best weights are kept."""
+        bare_elbo.eval()
         with torch.no_grad(), fabric.autocast():
             loss, terms = bare_elbo(held_out, count_log_odds=schedule.last_count_log_odds)
-        model.train()
-        return _per_frame(loss, terms, config.validation_length)
+            journal.pictures(model, held_out[0], state.step)
+        bare_elbo.train()
+        scalars = _per_frame(loss, terms, config.validation_length)
+        journal.scalars("validation", scalars, state.step)
+        state.keep_if_best(scalars["loss"])
 
     started = time.monotonic() - state.seconds
     with (
         Interrupt() as interrupt,
         Journal(folder, state.step) as journal,
-        tqdm(total=schedule.steps, initial=state.step, desc="training", disable=not progress) as bar,
+        tqdm(
+            total=schedule.steps, initial=state.step, desc="training", disable=not progress
+        ) as bar,
     ):
         finished = state.step >= schedule.steps
         while not finished:
@@ -174,12 +179,7 @@ def fit(
             late = minutes is not None and state.seconds > 60 * minutes
             finished = late or state.step == schedule.steps
             if finished or state.step % config.validate_every == 0:
-                scalars = validate()
-                state.keep_if_best(scalars["loss"])
-                journal.scalars("validation", scalars, state.step)
-                model.eval()
-                journal.pictures(model, held_out[0], state.step)
-                model.train()
+                validate(journal)
             if finished or interrupt.requested or state.step % config.save_every == 0:
                 state.save()
             if interrupt.requested and not finished:

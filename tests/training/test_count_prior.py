@@ -16,9 +16,7 @@ def sequential_probabilities(present: list[bool], s: float) -> list[float]:
         posterior = [p / total for p in posterior]
         share = [min(max((c - k) / (n - i), 0.0), 1.0) for c in range(n + 1)]
         probabilities.append(sum(p * x for p, x in zip(posterior, share, strict=True)))
-        posterior = [
-            p * (x if on else 1 - x) for p, x in zip(posterior, share, strict=True)
-        ]
+        posterior = [p * (x if on else 1 - x) for p, x in zip(posterior, share, strict=True)]
         k += on
     return probabilities
 

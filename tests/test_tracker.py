@@ -1,0 +1,246 @@
+import dataclasses
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from silot_gym.boxes import ComparableBoxes, boxes_from_centres, clip_boxes
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.tracker import ATTRIBUTE_BOUNDS, Slots, SlotTracker, slot_layout
+
+HEIGHT, WIDTH = 60, 48
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_checkpoint):
+    # A high threshold, so that objects fall below it while they are still tracked.
+    return dataclasses.replace(Checkpoint.load(tiny_checkpoint), presence_threshold=0.7)
+
+
+def video(length, lanes=1, seed=0):
+    """Frames of noise, (length, lanes, HEIGHT, WIDTH, 3), in which a part is black."""
+    frames = np.random.default_rng(seed).integers(0, 256, (length, lanes, HEIGHT, WIDTH, 3), "u1")
+    frames[:, :, : HEIGHT // 2] = 0
+    return frames
+
+
+def track(checkpoint, frames):
+    tracker = SlotTracker(checkpoint, lanes=frames.shape[1])
+    return [tracker.step(frame) for frame in frames]
+
+
+@pytest.fixture(scope="module")
+def tracked(checkpoint):
+    """Slots of 25 frames, with objects that are found, kept and lost, and with empty rows."""
+    slots = track(checkpoint, video(25))
+    ids = np.concatenate([s.track_id for s in slots])
+    assert (ids == -1).any() and ids.max() > 20 and (ids[1:] == ids[:-1]).any(1).all()
+    return slots
+
+
+def assert_same(a, b, **tolerance):
+    for field in dataclasses.fields(Slots):
+        np.testing.assert_allclose(getattr(a, field.name), getattr(b, field.name), **tolerance)
+
+
+def test_shapes_types_and_bounds(tracked, checkpoint):
+    slots, what_dim = tracked[-1], checkpoint.model.config.what_dim
+    shapes = {"presence": (), "where": (4,), "velocity": (2,), "depth": (), "what": (what_dim,)}
+    for name, shape in shapes.items():
+        value = getattr(slots, name)
+        assert value.shape == (1, checkpoint.num_slots, *shape)
+        assert value.dtype == np.float32
+        low, high = ATTRIBUTE_BOUNDS[name]
+        for each in tracked:
+            assert (getattr(each, name) >= low).all() and (getattr(each, name) <= high).all()
+    assert slots.track_id.dtype == np.int64 and slots.boxes.dtype == np.float32
+
+
+def test_rows_are_empty_below_the_threshold_and_only_there(tracked):
+    for slots in tracked:
+        empty = slots.track_id == -1
+        assert np.isnan(slots.boxes[empty]).all() and np.isfinite(slots.boxes[~empty]).all()
+        assert (slots.presence[~empty] >= 0.7).all()
+        assert not slots.table(list(ATTRIBUTE_BOUNDS))[empty].any()
+
+
+def test_an_object_keeps_its_row_and_never_returns(tracked):
+    row_of, gone, last = {}, set(), set()
+    for slots in tracked:
+        ids = {int(track): row for row, track in enumerate(slots.track_id[0]) if track >= 0}
+        assert not gone & ids.keys()
+        assert all(row_of.setdefault(track, row) == row for track, row in ids.items())
+        gone |= last - ids.keys()
+        last = set(ids)
+    assert gone
+
+
+def test_new_objects_are_numbered_in_slot_order(tracked):
+    seen = -1
+    for slots in tracked:
+        new = slots.track_id[slots.track_id > seen]
+        assert new.tolist() == list(range(seen + 1, seen + 1 + len(new)))
+        seen = max(seen, *slots.track_id[0])
+
+
+def test_velocity_is_the_change_of_where(tracked):
+    moved = False
+    for before, now in itertools.pairwise(tracked):
+        same = (now.track_id == before.track_id) & (now.track_id >= 0)
+        change = now.where[..., :2] - before.where[..., :2]
+        np.testing.assert_array_equal(now.velocity[same], change[same])
+        assert not now.velocity[~same].any()
+        moved |= now.velocity.any()
+    assert moved and not tracked[0].velocity.any()
+
+
+def test_boxes_agree_with_where(tracked):
+    extent = np.array([WIDTH, HEIGHT], np.float32)
+    compared = 0
+    for slots in tracked:
+        centre, size = slots.where[..., :2] * extent, slots.where[..., 2:] * extent
+        inside = ((centre > 0) & (centre < extent)).all(-1) & (slots.track_id >= 0)
+        expected = clip_boxes(boxes_from_centres(centre, size), HEIGHT, WIDTH)
+        np.testing.assert_allclose(slots.boxes[inside], expected[inside], atol=1e-3)
+        compared += inside.sum()
+    assert compared > 100
+
+
+def test_boxes_by_hand():
+    boxes = boxes_from_centres(np.float32([[10, 20], [0, 0]]), np.float32([[4, 6], [8, 8]]))
+    assert boxes.tolist() == [[8, 17, 12, 23], [-4, -4, 4, 4]]
+    assert clip_boxes(boxes, height=22, width=11).tolist() == [[8, 17, 11, 22], [0, 0, 4, 4]]
+
+
+def test_boxes_without_an_object_are_equal_to_each_other_and_to_nothing_else():
+    one, nan = np.float32([1, 2, 3, 4]), np.full(4, np.nan, np.float32)
+    boxes = ComparableBoxes.of(np.stack([one, nan]))
+    assert np.all(boxes == boxes.copy()) and np.allclose(boxes, boxes.copy())
+    assert not np.allclose(boxes, boxes[::-1]) and not (boxes[0] == nan).any()
+    assert np.isnan(boxes[1]).all() and boxes.dtype == np.float32
+
+
+def test_same_frames_same_slots(checkpoint, tracked):
+    for again, slots in zip(track(checkpoint, video(25)), tracked, strict=True):
+        for field in dataclasses.fields(Slots):
+            assert getattr(again, field.name).tobytes() == getattr(slots, field.name).tobytes()
+
+
+def test_lanes_are_independent_and_reset_alone(checkpoint):
+    frames = video(12, lanes=3)
+    batch = SlotTracker(checkpoint, lanes=3)
+    singles = [SlotTracker(checkpoint) for _ in range(3)]
+    for step, frame in enumerate(frames):
+        if step == 6:
+            batch.reset([1])
+            singles[1] = SlotTracker(checkpoint)
+        together = batch.step(frame)
+        for lane, single in enumerate(singles):
+            own = Slots(*(v[lane : lane + 1] for v in dataclasses.asdict(together).values()))
+            assert_same(own, single.step(frame[lane : lane + 1]), rtol=1e-3, atol=1e-3)
+
+
+def test_reset_forgets(checkpoint):
+    frames = video(8)
+    tracker = SlotTracker(checkpoint)
+    first = [tracker.step(frame) for frame in frames]
+    unlike = tracker.step(frames[0])
+    assert (unlike.track_id != first[0].track_id).any()
+    tracker.reset()
+    for frame, slots in zip(frames, first, strict=True):
+        assert_same(tracker.step(frame), slots, rtol=0)
+
+
+def test_frames_may_be_read_only_and_reversed(checkpoint):
+    frame = video(1)[0]
+    frame.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = SlotTracker(checkpoint).step(frame)
+        reversed_twice = SlotTracker(checkpoint).step(frame[:, ::-1].copy()[:, ::-1])
+    assert_same(plain, reversed_twice, rtol=0)
+
+
+def test_the_frame_is_prepared_as_for_training(checkpoint):
+    colour = (10, 20, 30)
+    grounded = dataclasses.replace(
+        checkpoint, frames=dataclasses.replace(checkpoint.frames, background=colour)
+    )
+    frame = video(1)[0]
+    on_colour = frame.copy()
+    on_colour[(frame == 0).all(-1)] = colour
+    plain = SlotTracker(checkpoint).step(frame)
+    assert_same(SlotTracker(grounded).step(on_colour), plain, rtol=0)
+    with pytest.raises(AssertionError):
+        assert_same(SlotTracker(checkpoint).step(on_colour), plain, atol=1e-3)
+
+
+@pytest.mark.parametrize("num_slots", [1, 200])
+def test_any_number_of_slots(checkpoint, num_slots):
+    tracker = SlotTracker(checkpoint, num_slots=num_slots)
+    assert [tracker.step(f).track_id.shape for f in video(3)] == [(1, num_slots)] * 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((1, HEIGHT, WIDTH, 3), np.float32),
+        np.zeros((2, HEIGHT, WIDTH, 3), np.uint8),
+        np.zeros((1, HEIGHT, WIDTH), np.uint8),
+        np.zeros((1, HEIGHT + 1, WIDTH, 3), np.uint8),
+        np.zeros((1, HEIGHT, WIDTH, 1), np.uint8),
+        None,
+    ],
+)
+def test_wrong_frames_are_refused_with_the_step(checkpoint, wrong):
+    tracker = SlotTracker(checkpoint)
+    for frame in video(2):
+        tracker.step(frame)
+    with pytest.raises(ValueError, match=r"^step 2: expected uint8 frames \(1, 60, 48, 3\), got"):
+        tracker.step(wrong)
+
+
+@pytest.mark.parametrize("head", ["discovery.depth_head", "propagation.where_head"])
+def test_a_model_that_breaks_down_is_an_error(tiny_checkpoint, head):
+    checkpoint = Checkpoint.load(tiny_checkpoint)
+    tracker = SlotTracker(checkpoint)
+    tracker.step(video(1)[0])
+    torch.nn.init.constant_(checkpoint.model.get_submodule(head)[-1].bias, torch.nan)
+    with pytest.raises(FloatingPointError, match=r"step 1: the model's .* is not finite"):
+        tracker.step(video(1)[0])
+
+
+def test_wrong_arguments_are_refused(checkpoint, tiny_checkpoint):
+    with pytest.raises(ValueError, match="lanes and num_slots >= 1, got 0"):
+        SlotTracker(checkpoint, lanes=0)
+    with pytest.raises(ValueError, match="lanes and num_slots >= 1, got 1 and 0"):
+        SlotTracker(checkpoint, num_slots=0)
+    training = Checkpoint.load(tiny_checkpoint)
+    training.model.train()
+    with pytest.raises(ValueError, match="evaluation mode"):
+        SlotTracker(training)
+
+
+def test_layout_follows_the_attributes():
+    assert slot_layout(["presence", "where", "velocity", "depth", "what"], 32) == {
+        "presence": slice(0, 1),
+        "where": slice(1, 5),
+        "velocity": slice(5, 7),
+        "depth": slice(7, 8),
+        "what": slice(8, 40),
+    }
+    assert slot_layout(["what", "presence"], 3) == {"what": slice(0, 3), "presence": slice(3, 4)}
+    for wrong in ([], ["colour"], ["what", "what"]):
+        with pytest.raises(ValueError, match="expected some of"):
+            slot_layout(wrong, 3)
+
+
+def test_table_fills_the_columns_of_the_layout(tracked):
+    names = ["what", "where", "presence", "velocity", "depth"]
+    slots = tracked[-1]
+    layout, table = slot_layout(names, slots.what.shape[-1]), slots.table(names)
+    for name in names:
+        value = getattr(slots, name)
+        np.testing.assert_array_equal(table[..., layout[name]].reshape(value.shape), value)

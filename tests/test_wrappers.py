@@ -1,0 +1,318 @@
+import contextlib
+import json
+import pickle
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import FrameStackObservation
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+from silot_gym import Checkpoint, SILOTObjectWrapper, SlotTracker, make_atari
+from silot_gym.checkpoint import CheckpointError
+
+ATTRIBUTES = ("presence", "where", "velocity", "depth", "what")
+
+
+class FixedFrames(gym.Env):
+    """Plays given frames; what an episode needs besides is trivial."""
+
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, frames):
+        self.frames = frames
+        self.observation_space = gym.spaces.Box(0, 255, frames[0].shape, np.uint8)
+        self.now = 0
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.now = 0
+        return self.frames[0], {"from": "env"}
+
+    def step(self, action):
+        self.now += 1
+        return self.frames[self.now], 1.5, False, self.now == len(self.frames) - 1, {"from": "env"}
+
+
+@pytest.fixture
+def frames():
+    return list(np.random.default_rng(0).integers(0, 256, (8, 60, 48, 3), "u1"))
+
+
+@pytest.fixture
+def wrap(tiny_checkpoint):
+    """Makes a wrapper of the tiny checkpoint, without warnings of its odd frames."""
+
+    def make(env, checkpoint=tiny_checkpoint, **kwargs):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return SILOTObjectWrapper(env, checkpoint, **kwargs)
+
+    return make
+
+
+def play(env, steps, seed=0):
+    """Observations and infos of an episode, or as many of it as `steps`."""
+    env.action_space.seed(seed)
+    episode = [env.reset(seed=seed)]
+    for _ in range(steps):
+        observation, _, terminated, truncated, info = env.step(env.action_space.sample())
+        episode.append((observation, info))
+        if terminated or truncated:
+            break
+    return episode
+
+
+def stay_in_space(env, steps):
+    """Plays until `steps` observations have been seen to be as promised."""
+    shown, seed = 0, 0
+    while steps > 0:
+        seed += 1
+        for observation, info in play(env, steps, seed):
+            assert observation in env.observation_space
+            objects = info["objects"]
+            empty = objects["track_id"] == -1
+            assert np.isnan(objects["boxes"][empty]).all() and not observation[empty].any()
+            presence = observation[:, env.slot_layout["presence"]].ravel()
+            np.testing.assert_array_equal(presence, objects["presence"])
+            shown += (~empty).sum()
+            steps -= 1
+    assert shown > 0
+
+
+def test_observations_stay_in_their_space(tiny_checkpoint):
+    stay_in_space(SILOTObjectWrapper(make_atari("SpaceInvaders"), tiny_checkpoint), 200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("game", ["Breakout", "MsPacman", "Seaquest"])
+def test_observations_stay_in_their_space_for_long(game, tiny_checkpoint):
+    stay_in_space(SILOTObjectWrapper(make_atari(game), tiny_checkpoint), 2000)
+
+
+def test_space_and_layout(wrap, frames):
+    env = wrap(FixedFrames(frames), num_slots=5)
+    space, layout = env.observation_space, env.slot_layout
+    assert space.shape == (5, 12) and space.dtype == np.float32
+    assert list(layout) == list(ATTRIBUTES) and layout["what"] == slice(8, 12)
+    signed = np.r_[layout["velocity"], layout["what"]]
+    assert (space.low[:, signed] == -1).all() and (space.high == 1).all()
+    assert (np.delete(space.low, signed, axis=1) == 0).all()
+
+
+def test_slots_are_those_of_the_tracker(wrap, frames, tiny_checkpoint):
+    env = wrap(FixedFrames(frames))
+    tracker = SlotTracker(Checkpoint.load(tiny_checkpoint))
+    episode = play(env, 100)
+    assert len(episode) == len(frames)
+    for frame, (observation, info) in zip(frames, episode, strict=True):
+        slots = tracker.step(frame[None])
+        np.testing.assert_array_equal(observation, slots.table(ATTRIBUTES)[0])
+        assert info["from"] == "env"
+        assert info["objects"].keys() == {"track_id", "boxes", "presence"}
+        for name, value in info["objects"].items():
+            np.testing.assert_array_equal(value, getattr(slots, name)[0])
+
+
+def test_forms_of_the_observation(wrap, frames):
+    (rows, _), *_ = play(wrap(FixedFrames(frames)), 1)
+    flat = wrap(FixedFrames(frames), flatten=True)
+    (flat_rows, _), *_ = play(flat, 1)
+    np.testing.assert_array_equal(flat_rows, rows.ravel())
+    assert flat_rows in flat.observation_space
+
+    both = wrap(FixedFrames(frames), include_pixels=True, attributes=["what", "presence"])
+    (observation, _), *_ = play(both, 1)
+    assert observation in both.observation_space
+    np.testing.assert_array_equal(observation["pixels"], frames[0])
+    np.testing.assert_array_equal(observation["slots"], rows[:, [8, 9, 10, 11, 0]])
+
+
+def test_same_seed_same_slots_and_reset_forgets(tiny_checkpoint):
+    env = SILOTObjectWrapper(make_atari("Pong"), tiny_checkpoint)
+    first, again = play(env, 20), play(env, 20)
+    for (a, info_a), (b, info_b) in zip(first, again, strict=True):
+        assert a.tobytes() == b.tobytes()
+        np.testing.assert_array_equal(info_a["objects"]["boxes"], info_b["objects"]["boxes"])
+        np.testing.assert_array_equal(info_a["objects"]["track_id"], info_b["objects"]["track_id"])
+    assert not np.array_equal(first[-1][0], first[0][0])
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"flatten": True}, {"include_pixels": True}])
+def test_gymnasium_and_sb3_approve(kwargs, tiny_checkpoint):
+    env = SILOTObjectWrapper(make_atari("Pong", render_mode="rgb_array"), tiny_checkpoint, **kwargs)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sb3_check_env(env)
+        check_env(env)
+    unavoidable = ["is different from the unwrapped version"]  # as for any wrapper
+    if "flatten" not in kwargs:
+        unavoidable.append("has an unconventional shape")  # not an image, not a vector
+    texts = [str(warning.message) for warning in caught]
+    assert [text for text in texts if not any(known in text for known in unavoidable)] == []
+
+
+def test_spec_rebuilds_the_environment(tiny_checkpoint):
+    env = SILOTObjectWrapper(
+        make_atari("Pong"), tiny_checkpoint, num_slots=7, attributes=("where",), flatten=True
+    )
+    rebuilt = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert isinstance(rebuilt, SILOTObjectWrapper)
+    assert rebuilt.observation_space == env.observation_space
+    for (a, _), (b, _) in zip(play(env, 5), play(rebuilt, 5), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pickles_in_the_middle_of_an_episode(wrap, frames):
+    env = wrap(FixedFrames(frames))
+    play(env, 3)
+    copy = pickle.loads(pickle.dumps(env))
+    for _ in range(2):
+        (a, *_, info_a), (b, *_, info_b) = env.step(0), copy.step(0)
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(info_a["objects"]["track_id"], info_b["objects"]["track_id"])
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_gymnasium_vector_envs(kind, tiny_checkpoint):
+    def make():
+        return SILOTObjectWrapper(make_atari("Pong"), tiny_checkpoint)
+
+    # Threads of torch that run in the parent must not stop a forked worker.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.ones(1000, 1000).sum()
+    vector = {"sync": gym.vector.SyncVectorEnv, "async": gym.vector.AsyncVectorEnv}[kind]
+    with contextlib.closing(vector([make, make])) as envs:
+        observations, infos = envs.reset(seed=[3, 4])
+        singles = [make().reset(seed=seed) for seed in (3, 4)]
+        torch.set_num_threads(threads)
+        for lane, (observation, info) in enumerate(singles):
+            np.testing.assert_allclose(observations[lane], observation, rtol=1e-3, atol=1e-3)
+            for name, value in info["objects"].items():
+                np.testing.assert_allclose(infos["objects"][name][lane], value, rtol=1e-3)
+        observations, *_ = envs.step(np.zeros(2, int))
+        assert observations in envs.observation_space
+
+
+@pytest.mark.parametrize("vector", [DummyVecEnv, SubprocVecEnv])
+def test_sb3_vec_envs(vector, tiny_checkpoint):
+    def make():
+        return SILOTObjectWrapper(make_atari("Pong"), tiny_checkpoint, flatten=True)
+
+    with contextlib.closing(vector([make, make])) as envs:
+        envs.seed(3)
+        observations = envs.reset()
+        expected, _ = make().reset(seed=3)
+        np.testing.assert_allclose(observations[0], expected, rtol=1e-3, atol=1e-3)
+        observations, _, _, infos = envs.step(np.zeros(2, int))
+        assert observations.shape == (2, *expected.shape)
+        assert infos[1]["objects"]["boxes"].shape == (64, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "got"),
+    [
+        (lambda: gym.make("ALE/Pong-v5", obs_type="grayscale"), r"uint8 \(210, 160\)"),
+        (lambda: gym.make("ALE/Pong-v5", obs_type="ram"), r"uint8 \(128,\)"),
+        (lambda: FrameStackObservation(make_atari("Pong"), 4), r"uint8 \(4, 210, 160, 3\)"),
+        (lambda: gym.make("CartPole-v1"), r"float32 \(4,\)"),
+        (lambda: gym.make("FrozenLake-v1"), r"Discrete\(16\)"),
+    ],
+)
+def test_other_observations_are_refused(make, got, wrap):
+    make_atari("Pong")  # registers the games
+    message = rf"expected .*uint8 RGB frames \(height, width, 3\), got {got}: make .*obs_type='rgb'"
+    with pytest.raises(ValueError, match=message) as caught:
+        wrap(make())
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_checkpoints(frames, tmp_path):
+    def message(env, checkpoint):
+        with pytest.raises(CheckpointError) as caught:
+            SILOTObjectWrapper(env, checkpoint)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    # Skiing is no game that a checkpoint is bundled for.
+    command = "`python pretrain/collect_and_train.py --game Skiing`"
+    assert command in message(make_atari("Skiing"), None)
+    assert "pass checkpoint=" in message(FixedFrames(frames), None)
+    assert "got 'Pnog'" in message(make_atari("Pong"), "Pnog")
+    assert "found no config.json" in message(make_atari("Pong"), tmp_path)
+
+
+@pytest.fixture
+def pong_checkpoint(tiny_checkpoint, tmp_path):
+    """The tiny checkpoint, made for Pong."""
+    config = json.loads((tiny_checkpoint / "config.json").read_text())
+    config["frames"]["game"] = "Pong"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").symlink_to(tiny_checkpoint / "model.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: make_atari("Pong"), []),
+        (lambda: make_atari("Breakout"), ["game='Pong', got 'Breakout'"]),
+        (lambda: make_atari("Pong", frame_skip=3), ["frame_skip=4, got 3"]),
+        (lambda: make_atari("Pong", pooled=False), ["pooled=True, got False.*make_atari"]),
+        (lambda: make_atari("MrDo"), ["height=210, got 250", "game='Pong', got 'MrDo'"]),
+    ],
+)
+def test_frames_of_another_kind(make, expected, pong_checkpoint):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        SILOTObjectWrapper(make(), pong_checkpoint)
+    assert len(caught) == len(expected)
+    for warning, pattern in zip(caught, expected, strict=True):
+        assert warning.filename == __file__
+        with pytest.raises(UserWarning, match=pattern):
+            raise warning.message
+    with pytest.raises(ValueError, match=expected[0]) if expected else contextlib.nullcontext():
+        SILOTObjectWrapper(make(), pong_checkpoint, strict=True)
+
+
+def test_a_frame_outside_of_its_space_is_an_error_with_the_step(wrap, frames):
+    frames[3] = frames[3].astype(np.float32)
+    env = wrap(FixedFrames(frames))
+    with pytest.raises(ValueError, match=r"step 3: expected uint8 frames .*got float32"):
+        play(env, 5)
+    frames[0] = frames[0][:-1]
+    with pytest.raises(ValueError, match=r"step 0: expected .*60, 48.*got uint8 \(1, 59, 48, 3\)"):
+        env.reset()
+
+
+def test_render_draws_the_objects_if_asked(tiny_checkpoint, wrap, frames):
+    def first_frame(**kwargs):
+        env = make_atari("Pong", render_mode="rgb_array")
+        env = SILOTObjectWrapper(env, tiny_checkpoint, **kwargs)
+        _, info = env.reset(seed=0)
+        return env.render(), info["objects"]["boxes"]
+
+    plain, _ = first_frame()
+    drawn, boxes = first_frame(render_overlay=True)
+    assert drawn.shape == plain.shape and drawn.dtype == np.uint8
+    changed = np.argwhere((drawn != plain).any(-1))
+    assert len(changed) > 0 and np.isfinite(boxes).any()
+    assert changed[:, 0].max() < np.nanmax(boxes[:, 3]) + 1
+
+    with pytest.raises(ValueError, match="render_mode='rgb_array', got None"):
+        wrap(FixedFrames(frames), render_overlay=True)
+
+
+def test_close_releases_the_model(wrap, frames):
+    env = wrap(FixedFrames(frames))
+    play(env, 2)
+    env.close()
+    env.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        env.step(0)

@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from silot_gym.model import SILOT, ModelConfig
+from silot_gym.training.elbo import ELBO, bernoulli_log_likelihood
+
+SMALL = ModelConfig(
+    num_slots=9,
+    glimpse_size=8,
+    what_dim=8,
+    hidden_dim=16,
+    backbone_channels=16,
+    feature_dim=16,
+    encoder_dims=(64,),
+    decoder_dims=(64,),
+    head_dims=(32,),
+    object_attention=True,
+)
+
+
+def make_elbo() -> ELBO:
+    torch.manual_seed(0)
+    return ELBO(SILOT(SMALL))
+
+
+def test_the_loss_is_the_sum_of_its_terms() -> None:
+    torch.manual_seed(1)
+    loss, terms = make_elbo()(torch.rand(2, 3, 3, 36, 36), count_log_odds=0.0)
+    parts = sum(value for name, value in terms.items() if name != "objects")
+    torch.testing.assert_close(loss.detach(), parts)
+    assert all(value.isfinite() for value in terms.values())
+
+
+def test_gradients_reach_every_parameter() -> None:
+    elbo = make_elbo()
+    torch.manual_seed(1)
+    loss, _ = elbo(torch.rand(4, 4, 3, 36, 36), count_log_odds=0.0)
+    loss.backward()
+    unreached = [
+        name
+        for name, parameter in elbo.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert not unreached
+
+
+def test_training_wheels_keep_where_depth_and_presence_as_they_are() -> None:
+    elbo = make_elbo()
+    loss, _ = elbo(torch.rand(2, 2, 3, 36, 36), count_log_odds=0.0, training_wheels=1.0)
+    loss.backward()
+    held = [elbo.model.discovery.where_head, elbo.model.propagation.presence_head]
+    assert not any(p.grad is not None and p.grad.any() for head in held for p in head.parameters())
+    assert elbo.model.discovery.what_head[0].weight.grad.any()
+
+
+def test_the_likelihood_is_that_of_bernoulli_pixels() -> None:
+    frame, mean = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    expected = -torch.nn.functional.binary_cross_entropy(mean, frame, reduction="sum")
+    torch.testing.assert_close(bernoulli_log_likelihood(frame, mean), expected)
+
+
+def test_a_clip_without_discovery_after_its_first_frame_has_less_divergence() -> None:
+    elbo = make_elbo().eval()
+    video = torch.rand(2, 4, 3, 36, 36)
+    with torch.no_grad():
+        _, always = elbo(video, count_log_odds=0.0, discovery_dropout=0.0)
+        _, never = elbo(video, count_log_odds=0.0, discovery_dropout=1.0)
+        _, first = elbo(video[:, :1], count_log_odds=0.0)
+    torch.testing.assert_close(never["discovery"], first["discovery"])
+    assert always["discovery"] > never["discovery"]
+
+
+@pytest.mark.slow
+def test_it_learns_one_clip_of_two_moving_squares() -> None:
+    elbo = make_elbo()
+    video = torch.zeros(1, 4, 3, 36, 36)
+    for t in range(4):
+        video[0, t, 0, 4:12, 3 + t : 11 + t] = 1
+        video[0, t, 1:, 22:30, 24 - t : 32 - t] = 1
+    batch = video.expand(8, -1, -1, -1, -1)
+    optimizer = torch.optim.Adam(elbo.parameters(), 2e-3)
+    for step in range(600):
+        torch.manual_seed(step)
+        odds = max(-4.38, 10 - step / 20)
+        loss, _ = elbo(batch, count_log_odds=odds, discovery_dropout=0.5)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(elbo.parameters(), 10)
+        optimizer.step()
+    tracked, rebuilt = elbo.model.eval().reconstruct(video)
+    assert (rebuilt - video).abs().mean() < 0.02
+    for t, objects in enumerate(tracked):
+        present = objects.presence[0] > 0.5
+        assert present.sum() == 2
+        centres = objects.position[0, present].sort(0).values
+        expected = torch.tensor([[7.0 + t, 8.0], [28.0 - t, 26.0]])
+        assert (centres - expected).abs().max() < 2
+    slots = [set((o.presence[0] > 0.5).nonzero().flatten().tolist()) for o in tracked]
+    assert all(s == slots[0] for s in slots)
