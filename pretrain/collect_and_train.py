@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from lightning_fabric import Fabric
 
-from silot_gym.atari import resolve_game
+from silot_gym.atari import make_atari, resolve_game
 from silot_gym.checkpoint import METRICS, Checkpoint, write_atomically
 from silot_gym.draw import write_video
 from silot_gym.evaluation.held_out import overlay, paper_protocol, summary
@@ -20,7 +20,7 @@ from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import run
 from silot_gym.rollouts import Episode, RolloutStore, collect, split
-from silot_gym.training.clips import ClipSampler, common_colour
+from silot_gym.training.clips import ClipSampler, check_crop, common_colour
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
@@ -38,6 +38,8 @@ class Args:
     """The run's folder, in the end a checkpoint; runs/<Game>-<seed> if not given."""
     frames: int = 12_000
     """Frames to collect, in whole episodes."""
+    max_episode_frames: int = 2000
+    """Longer episodes are cut."""
     policy: Path | None = None
     """A saved Stable-Baselines3 agent that plays; if not given, random actions are held."""
     pooled: bool = True
@@ -56,6 +58,8 @@ class Args:
     """Side of the crops to train on, in pixels."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model; ModelConfig.paper_atari() has the paper's values."""
+    clips: int = 128
+    """Held-out clips to score at the end."""
     seed: int = 0
     """Of everything that is drawn."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -74,10 +78,7 @@ def main(args: Args) -> None:
         batch_size=args.batch_size,
         seed=args.seed,
     )
-    if args.minutes is not None and args.minutes <= 0:
-        raise ValueError(f"expected --minutes above 0, got {args.minutes}")
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu")
+    _check(args)
     out = args.out or Path("runs") / f"{game}-{args.seed}"
     _open_folder(out, args.resume)
 
@@ -89,6 +90,7 @@ def main(args: Args) -> None:
         policy=args.policy,
         pooled=args.pooled,
         frame_skip=args.frame_skip,
+        max_episode_frames=args.max_episode_frames,
         progress=args.progress,
     )
     episodes = {
@@ -120,17 +122,33 @@ def main(args: Args) -> None:
         **course,
         "versions": {package: version(package) for package in packages},
     }
-    checkpoint = Checkpoint(model.to("cpu"), frames, origin=origin)
-    checkpoint.save(out)
+    Checkpoint(model, frames, origin=origin).save(out)
+    checkpoint = Checkpoint.load(out)
 
     print("scoring held-out episodes", flush=True)
-    figures = paper_protocol(checkpoint, episodes["test"])
+    figures = paper_protocol(checkpoint, episodes["test"], num_clips=args.clips)
     report = {"command": command, "protocol": "paper", "game": game, **summary(figures)}
     write_atomically(out / METRICS, (json.dumps(report, indent=2) + "\n").encode())
     longest = max(episodes["test"], key=len)
     write_video(out / OVERLAY, overlay(checkpoint, longest))
     print(format_table([(game, "silot_gym", figures)]))
     print(f"checkpoint: {out}   video: {out / OVERLAY}   curves: tensorboard --logdir {out}")
+
+
+def _check(args: Args) -> None:
+    """Refuse what would only be found out after work was done."""
+    if args.clips < 1:
+        raise ValueError(f"expected --clips of 1 or more, got {args.clips}")
+    if args.minutes is not None and args.minutes <= 0:
+        raise ValueError(f"expected --minutes above 0, got {args.minutes}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu")
+    env = make_atari(args.game, pooled=args.pooled, frame_skip=args.frame_skip)
+    height, width, _ = env.observation_space.shape or ()
+    env.close()
+    check_crop(args.crop_size, height, width)
+    if args.frames < 1:
+        raise ValueError(f"expected --frames of 1 or more, got {args.frames}")
 
 
 def _open_folder(out: Path, resume: bool) -> None:

@@ -27,7 +27,7 @@ class ComparableBoxes(np.ndarray[Any, np.dtype[np.float32]]):
     """Boxes of which two that are NaN count as equal, unlike other arrays.
 
     An empty slot has a box of NaN, and gymnasium's `check_env` demands that equal steps give
-    equal infos. It compares with `==` and `np.allclose`; all else is as in any array.
+    equal infos. It compares with `==` and with `np.allclose`, which resorts to `==` for NaN.
     """
 
     @classmethod
@@ -38,8 +38,3 @@ class ComparableBoxes(np.ndarray[Any, np.dtype[np.float32]]):
     def __eq__(self, other: object) -> Any:
         mine, its = np.asarray(self), np.asarray(other)
         return (mine == its) | ((mine != mine) & (its != its))
-
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if func is np.allclose:
-            kwargs = {"equal_nan": True, **kwargs}
-        return super().__array_function__(func, types, args, kwargs)

@@ -10,19 +10,21 @@ Args = TypeVar("Args")
 def run(main: Callable[[Args], None], args_type: type[Args]) -> None:
     """Parse the command line into `args_type` and call `main` with it.
 
-    An error that a user can mend (`ValueError`, `OSError`, `ImportError`, `RuntimeError` of this
-    package) ends the program with one line on standard error and exit status 2; Ctrl-C with 130.
+    An error that a user can mend (`ValueError`, `OSError`, `ImportError`, `RolloutError`,
+    `TrainingError`) ends the program with one line on standard error and exit status 2; Ctrl-C with 130.
     """
-    from silot_gym.rollouts import RolloutError
-
     try:
         import tyro
-    except ImportError:
-        sys.exit('error: the programs need more packages: pip install "silot_gym[train]"')
+
+        from silot_gym.rollouts import RolloutError
+        from silot_gym.training.state import TrainingError
+    except ImportError as error:
+        print(f'error: {error}: pip install "silot_gym[train]"', file=sys.stderr)
+        sys.exit(2)
     args = tyro.cli(args_type)
     try:
         main(args)
-    except (ValueError, OSError, ImportError, RolloutError) as error:
+    except (ValueError, OSError, ImportError, RolloutError, TrainingError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:

@@ -1,5 +1,4 @@
 import contextlib
-import json
 import pickle
 import warnings
 
@@ -9,12 +8,11 @@ import pytest
 import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
-from gymnasium.wrappers import FrameStackObservation
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from silot_gym import Checkpoint, SILOTObjectWrapper, SlotTracker, make_atari
-from silot_gym.checkpoint import CheckpointError
+from silot_gym.draw import draw_boxes
 
 ATTRIBUTES = ("presence", "where", "velocity", "depth", "what")
 
@@ -215,72 +213,6 @@ def test_sb3_vec_envs(vector, tiny_checkpoint):
         assert infos[1]["objects"]["boxes"].shape == (64, 4)
 
 
-@pytest.mark.parametrize(
-    ("make", "got"),
-    [
-        (lambda: gym.make("ALE/Pong-v5", obs_type="grayscale"), r"uint8 \(210, 160\)"),
-        (lambda: gym.make("ALE/Pong-v5", obs_type="ram"), r"uint8 \(128,\)"),
-        (lambda: FrameStackObservation(make_atari("Pong"), 4), r"uint8 \(4, 210, 160, 3\)"),
-        (lambda: gym.make("CartPole-v1"), r"float32 \(4,\)"),
-        (lambda: gym.make("FrozenLake-v1"), r"Discrete\(16\)"),
-    ],
-)
-def test_other_observations_are_refused(make, got, wrap):
-    make_atari("Pong")  # registers the games
-    message = rf"expected .*uint8 RGB frames \(height, width, 3\), got {got}: make .*obs_type='rgb'"
-    with pytest.raises(ValueError, match=message) as caught:
-        wrap(make())
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_checkpoints(frames, tmp_path):
-    def message(env, checkpoint):
-        with pytest.raises(CheckpointError) as caught:
-            SILOTObjectWrapper(env, checkpoint)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    # Skiing is no game that a checkpoint is bundled for.
-    command = "`python pretrain/collect_and_train.py --game Skiing`"
-    assert command in message(make_atari("Skiing"), None)
-    assert "pass checkpoint=" in message(FixedFrames(frames), None)
-    assert "got 'Pnog'" in message(make_atari("Pong"), "Pnog")
-    assert "found no config.json" in message(make_atari("Pong"), tmp_path)
-
-
-@pytest.fixture
-def pong_checkpoint(tiny_checkpoint, tmp_path):
-    """The tiny checkpoint, made for Pong."""
-    config = json.loads((tiny_checkpoint / "config.json").read_text())
-    config["frames"]["game"] = "Pong"
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "model.safetensors").symlink_to(tiny_checkpoint / "model.safetensors")
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (lambda: make_atari("Pong"), []),
-        (lambda: make_atari("Breakout"), ["game='Pong', got 'Breakout'"]),
-        (lambda: make_atari("Pong", frame_skip=3), ["frame_skip=4, got 3"]),
-        (lambda: make_atari("Pong", pooled=False), ["pooled=True, got False.*make_atari"]),
-        (lambda: make_atari("MrDo"), ["height=210, got 250", "game='Pong', got 'MrDo'"]),
-    ],
-)
-def test_frames_of_another_kind(make, expected, pong_checkpoint):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        SILOTObjectWrapper(make(), pong_checkpoint)
-    assert len(caught) == len(expected)
-    for warning, pattern in zip(caught, expected, strict=True):
-        assert warning.filename == __file__
-        with pytest.raises(UserWarning, match=pattern):
-            raise warning.message
-    with pytest.raises(ValueError, match=expected[0]) if expected else contextlib.nullcontext():
-        SILOTObjectWrapper(make(), pong_checkpoint, strict=True)
-
-
 def test_a_frame_outside_of_its_space_is_an_error_with_the_step(wrap, frames):
     frames[3] = frames[3].astype(np.float32)
     env = wrap(FixedFrames(frames))
@@ -291,22 +223,22 @@ def test_a_frame_outside_of_its_space_is_an_error_with_the_step(wrap, frames):
         env.reset()
 
 
-def test_render_draws_the_objects_if_asked(tiny_checkpoint, wrap, frames):
-    def first_frame(**kwargs):
-        env = make_atari("Pong", render_mode="rgb_array")
-        env = SILOTObjectWrapper(env, tiny_checkpoint, **kwargs)
-        _, info = env.reset(seed=0)
-        return env.render(), info["objects"]["boxes"]
-
-    plain, _ = first_frame()
-    drawn, boxes = first_frame(render_overlay=True)
-    assert drawn.shape == plain.shape and drawn.dtype == np.uint8
-    changed = np.argwhere((drawn != plain).any(-1))
-    assert len(changed) > 0 and np.isfinite(boxes).any()
-    assert changed[:, 0].max() < np.nanmax(boxes[:, 3]) + 1
-
+def test_render_draws_the_objects_if_asked(wrap, frames, monkeypatch):
     with pytest.raises(ValueError, match="render_mode='rgb_array', got None"):
         wrap(FixedFrames(frames), render_overlay=True)
+
+    # The environment renders at twice the size of what it observes.
+    large = [frame.repeat(2, 0).repeat(2, 1) for frame in frames]
+    monkeypatch.setattr(FixedFrames, "render_mode", "rgb_array")
+    monkeypatch.setattr(FixedFrames, "render", lambda env: large[env.now])
+    env, plain = wrap(FixedFrames(frames), render_overlay=True), wrap(FixedFrames(frames))
+    np.testing.assert_array_equal(env.render(), large[0])
+    _, info = play(env, 3)[-1]
+    boxes, ids, presence = (info["objects"][n] for n in ("boxes", "track_id", "presence"))
+    np.testing.assert_array_equal(env.render(), draw_boxes(large[3], 2 * boxes, ids, presence))
+    assert (env.render() != large[3]).any()
+    play(plain, 3)
+    np.testing.assert_array_equal(plain.render(), large[3])
 
 
 def test_close_releases_the_model(wrap, frames):

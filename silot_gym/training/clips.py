@@ -26,11 +26,7 @@ class ClipSampler:
             ValueError: the frames are smaller than the crop.
         """
         height, width = episodes[0].frames.shape[1:]
-        if crop_size > min(height, width):
-            raise ValueError(
-                f"expected crops no larger than the frames of {width} x {height}, "
-                f"got {crop_size}: choose a smaller crop size"
-            )
+        check_crop(crop_size, height, width)
         self.episodes = episodes
         self.crop_size = crop_size
         self.lengths = np.array([len(episode) for episode in episodes])
@@ -72,6 +68,19 @@ class ClipSampler:
         y, x = np.clip(corner, 0, room)
         clip: NDArray[np.uint8] = episode.palette[frames[:, y : y + side, x : x + side]]
         return clip
+
+
+def check_crop(crop_size: int, height: int, width: int) -> None:
+    """Refuse a side of crops, in pixels, that frames of this size do not have.
+
+    Raises:
+        ValueError: it is below 1, or above the frames' height or width.
+    """
+    if not 1 <= crop_size <= min(height, width):
+        raise ValueError(
+            f"expected a crop size of 1 or more and no larger than the frames of {width} x "
+            f"{height}, got {crop_size}"
+        )
 
 
 def common_colour(episodes: Sequence[Episode]) -> tuple[int, int, int]:

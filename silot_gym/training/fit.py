@@ -95,7 +95,7 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, when all is saved; its message says how to go on.
     """
     schedule = config.schedule
-    bare_elbo, optimizer = ELBO(model), torch.optim.Adam(model.parameters())
+    bare_elbo, optimizer = ELBO(model), torch.optim.Adam(model.parameters(), fused=True)
     elbo, fabric_optimizer = fabric.setup(bare_elbo, optimizer)
     settings = flat_settings(model=model.config, frames=frames, fit=config)
     state = TrainingState(model, optimizer, settings, folder)

@@ -1,0 +1,201 @@
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pretrain import collect_and_train, evaluate
+from silot_gym.checkpoint import Checkpoint, CheckpointError
+from silot_gym.model import ModelConfig
+from silot_gym.programs import run
+from silot_gym.rollouts import RolloutError, RolloutStore
+
+TINY = ModelConfig(
+    num_slots=8,
+    glimpse_size=6,
+    what_dim=4,
+    hidden_dim=8,
+    backbone_channels=8,
+    feature_dim=8,
+    encoder_dims=(16,),
+    decoder_dims=(16,),
+    head_dims=(8,),
+)
+
+
+def arguments(out: Path) -> collect_and_train.Args:
+    return collect_and_train.Args(
+        game="pong",
+        out=out,
+        frames=200,
+        max_episode_frames=60,
+        steps=6,
+        batch_size=2,
+        clips=4,
+        model=TINY,
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "pong"
+    collect_and_train.main(arguments(out))
+    return out
+
+
+def test_a_run_leaves_a_checkpoint_figures_a_film_and_curves(finished: Path) -> None:
+    checkpoint = Checkpoint.load(finished)
+    assert checkpoint.frames.game == "Pong"
+    assert checkpoint.frames.background == (144, 72, 17)
+    assert checkpoint.origin["steps"] == 6
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert {"MOTA", "AP", "count_error", "prior_MOTA", "command", "game"} <= metrics.keys()
+    assert (finished / collect_and_train.OVERLAY).stat().st_size > 1000
+    assert list((finished / "tensorboard").glob("events*"))
+    assert RolloutStore.open(finished / "rollouts").num_frames >= 200
+
+
+def test_the_same_seed_gives_the_same_weights(finished: Path, tmp_path: Path) -> None:
+    collect_and_train.main(arguments(tmp_path / "again"))
+    first = load_file(finished / "model.safetensors")
+    second = load_file(tmp_path / "again" / "model.safetensors")
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_resume_of_a_finished_run_repeats_only_its_scoring(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (copy / "config.json").unlink()
+    collect_and_train.main(replace(arguments(copy), resume=True))
+    first, second = (load_file(folder / "model.safetensors") for folder in (finished, copy))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_evaluate_scores_films_and_predicts(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.main(
+        evaluate.Args(
+            checkpoint=finished,
+            clips=3,
+            out=tmp_path / "figures.json",
+            video=tmp_path / "film.gif",
+            video_frames=6,
+            unseen_from=3,
+        )
+    )
+    assert "MOTA" in capsys.readouterr().out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["protocol"] == "paper"
+    assert (tmp_path / "film.gif").stat().st_size > 100
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"game": "SpaceInvadors"}, r"unknown Atari game .*SpaceInvaders"),
+        ({"steps": 0}, "1 training step or more, got 0"),
+        ({"learning_rate": -1.0}, "learning rate above 0, got -1"),
+        ({"batch_size": 0}, "batch_size of 1 or more, got 0"),
+        ({"frames": 0}, "--frames of 1 or more, got 0"),
+        ({"minutes": 0.0}, "--minutes above 0"),
+        ({"crop_size": 0}, "crop size of 1 or more .* got 0"),
+        ({"crop_size": 500}, "no larger than the frames of 160 x 210, got 500"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_any_work(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        collect_and_train.main(replace(arguments(tmp_path / "run"), **change))
+    assert not list(tmp_path.rglob("episode_*"))
+
+
+def test_a_folder_in_use_or_unwritable_is_refused(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"already holds a run: pass --resume"):
+        collect_and_train.main(arguments(finished))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        collect_and_train.main(arguments(tmp_path / "file" / "run"))
+
+
+def test_damaged_rollouts_are_refused(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    episode = sorted((copy / "rollouts").glob("episode_*"))[2]
+    episode.write_bytes(episode.read_bytes()[:-40])
+    with pytest.raises(RolloutError, match=episode.name):
+        collect_and_train.main(replace(arguments(copy), resume=True))
+
+
+def test_wrong_checkpoints_are_refused(finished: Path, tmp_path: Path) -> None:
+    def damaged(name: str) -> Path:
+        copy = tmp_path / name
+        shutil.copytree(finished, copy)
+        return copy
+
+    cut = damaged("cut")
+    weights = (cut / "model.safetensors").read_bytes()
+    (cut / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(CheckpointError, match=r"model.safetensors is damaged"):
+        Checkpoint.load(cut)
+    newer = damaged("newer")
+    config = json.loads((newer / "config.json").read_text())
+    (newer / "config.json").write_text(json.dumps({**config, "format_version": 99}))
+    with pytest.raises(CheckpointError, match="expected format version 1, got 99"):
+        Checkpoint.load(newer)
+    garbled = damaged("garbled")
+    (garbled / "config.json").write_text(json.dumps(config)[:-30])
+    with pytest.raises(CheckpointError, match=r"config.json is damaged"):
+        Checkpoint.load(garbled)
+    unfinished = damaged("unfinished")
+    (unfinished / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="finish this one with --resume"):
+        Checkpoint.load(unfinished)
+    with pytest.raises(CheckpointError, match=r"collect_and_train.py --game"):
+        Checkpoint.load("no-such-run")
+
+
+def test_a_checkpoint_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(finished)
+    checkpoint.save(tmp_path)
+    again = Checkpoint.load(tmp_path)
+    assert again.frames == checkpoint.frames
+    assert again.model.config == checkpoint.model.config
+    frame = checkpoint.frames.prepare(
+        torch.from_numpy(np.random.default_rng(0).integers(0, 255, (1, 60, 60, 3), np.uint8))
+    )
+    one, two = checkpoint.model.step(frame, None), again.model.step(frame, None)
+    assert torch.equal(one.objects.presence, two.objects.presence)
+
+
+def test_a_program_ends_with_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["collect_and_train.py", "--game", "Pnog"])
+    with pytest.raises(SystemExit) as ended:
+        run(collect_and_train.main, collect_and_train.Args)
+    assert ended.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: unknown Atari game 'Pnog'")
+    assert "Pong" in lines[0]
+
+
+def test_every_program_explains_itself() -> None:
+    root = Path(__file__).parents[2]
+    shown = subprocess.run(
+        [sys.executable, root / "pretrain" / "collect_and_train.py", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "--game" in shown
+    assert "--resume" in shown
