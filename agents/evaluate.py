@@ -3,6 +3,11 @@
 Example: python agents/evaluate.py --run runs/agent --episodes 10 --video
 """
 
+from silot_gym.programs import require
+
+require("agents", "ale_py", "cv2", "imageio", "stable_baselines3", "tqdm", "tyro")
+
+# isort: split
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,6 +3,11 @@
 Example: python agents/train.py --game SpaceInvaders --obs slots --out runs/agent
 """
 
+from silot_gym.programs import require
+
+require("agents", "ale_py", "cv2", "stable_baselines3", "tensorboard", "tqdm", "tyro")
+
+# isort: split
 import dataclasses
 import json
 import shlex

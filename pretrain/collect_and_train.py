@@ -1,6 +1,22 @@
 """Collect rollouts of an Atari game, fit SILOT to them, and show how well it tracks."""
 
+from silot_gym.programs import require
+
+require(
+    "train",
+    "ale_py",
+    "cv2",
+    "imageio",
+    "lightning_fabric",
+    "tensorboard",
+    "tqdm",
+    "trackeval",
+    "tyro",
+)
+
+# isort: split
 import json
+import logging
 import shlex
 import sys
 from dataclasses import dataclass, field
@@ -72,6 +88,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Run the pipeline."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     game = resolve_game(args.game)
     config = FitConfig(
         schedule=Schedule(args.steps, learning_rate=args.learning_rate),
@@ -82,17 +99,20 @@ def main(args: Args) -> None:
     out = args.out or Path("runs") / f"{game}-{args.seed}"
     _open_folder(out, args.resume)
 
-    store = collect(
-        out / "rollouts",
-        game,
-        num_frames=args.frames,
-        seed=args.seed,
-        policy=args.policy,
-        pooled=args.pooled,
-        frame_skip=args.frame_skip,
-        max_episode_frames=args.max_episode_frames,
-        progress=args.progress,
-    )
+    try:
+        store = collect(
+            out / "rollouts",
+            game,
+            num_frames=args.frames,
+            seed=args.seed,
+            policy=args.policy,
+            pooled=args.pooled,
+            frame_skip=args.frame_skip,
+            max_episode_frames=args.max_episode_frames,
+            progress=args.progress,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("whole episodes are saved: go on with --resume") from None
     episodes = {
         name: [store.episode(i) for i in numbers]
         for name, numbers in split(len(store), args.seed).items()
@@ -137,6 +157,8 @@ def main(args: Args) -> None:
 
 def _check(args: Args) -> None:
     """Refuse what would only be found out after work was done."""
+    if args.seed < 0:
+        raise ValueError(f"expected --seed of 0 or more, got {args.seed}")
     if args.clips < 1:
         raise ValueError(f"expected --clips of 1 or more, got {args.clips}")
     if args.minutes is not None and args.minutes <= 0:

@@ -1,5 +1,10 @@
 """Score a checkpoint on held-out episodes, and show what it sees or predicts."""
 
+from silot_gym.programs import require
+
+require("train", "imageio", "tqdm", "trackeval", "tyro")
+
+# isort: split
 import json
 import shlex
 import sys

@@ -102,7 +102,11 @@ class Checkpoint:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, even if the process is killed meanwhile."""
+    """Write a file whole or not at all, even if the process is killed meanwhile.
+
+    Raises:
+        OSError: it can't be written; an older file of that name is as it was.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -111,6 +115,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        message = f"can't write {path}, what was saved before is kept: {error.strerror}"
+        raise OSError(error.errno, message) from None
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -2,25 +2,35 @@
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TypeVar
 
 Args = TypeVar("Args")
+
+
+def require(extra: str, *packages: str) -> None:
+    """End the program with one line if a package is missing that an extra would install."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        print(
+            f"error: this program needs {', '.join(missing)}: pip install 'silot_gym[{extra}]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def run(main: Callable[[Args], None], args_type: type[Args]) -> None:
     """Parse the command line into `args_type` and call `main` with it.
 
     An error that a user can mend (`ValueError`, `OSError`, `ImportError`, `RolloutError`,
-    `TrainingError`) ends the program with one line on standard error and exit status 2; Ctrl-C with 130.
+    `TrainingError`) ends the program with one line on standard error and exit status 2, Ctrl-C
+    with 130.
     """
-    try:
-        import tyro
+    import tyro
 
-        from silot_gym.rollouts import RolloutError
-        from silot_gym.training.state import TrainingError
-    except ImportError as error:
-        print(f'error: {error}: pip install "silot_gym[train]"', file=sys.stderr)
-        sys.exit(2)
+    from silot_gym.rollouts import RolloutError
+    from silot_gym.training.state import TrainingError
+
     args = tyro.cli(args_type)
     try:
         main(args)

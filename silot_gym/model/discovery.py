@@ -79,14 +79,14 @@ class Discovery(nn.Module):
 
         presence_logit = self.presence_head(torch.cat([seen, what, squash(depth)], -1)).float()
         presence_logit = held(presence_logit.squeeze(-1).clamp(-10, 10))
-        presence_sample = draw_presence(presence_logit, self.training)
+        presence = draw_presence(presence_logit, self.config.presence_temperature, self.training)
 
         objects = Objects(
             position=position,
             size_logit=where[..., 2:],
             what=what,
             depth_logit=depth.squeeze(-1),
-            presence=(presence_sample / self.config.presence_temperature).sigmoid(),
+            presence=presence,
             hidden=self.initial_hidden.expand(*what.shape[:2], -1),
             track_id=torch.full(what.shape[:2], -1, device=frame.device),
         )
@@ -94,6 +94,5 @@ class Discovery(nn.Module):
             mean=torch.cat([where_mean, what_mean, depth_mean], -1),
             std=torch.cat([where_std, what_std, depth_std], -1),
             presence_logit=presence_logit,
-            presence_sample=presence_sample,
         )
         return objects, latents

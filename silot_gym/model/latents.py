@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 
 @dataclass(frozen=True)
@@ -20,15 +19,11 @@ class Latents:
         std: (B, N, D) float, positive.
         presence_logit: (B, N) float in [-10, 10], log-odds that the object is present (still
             present, in propagation).
-        presence_sample: (B, N) float, the draw behind the presence: logistic noise around
-            `presence_logit`, or `presence_logit` itself where nothing is drawn. Divided by the
-            temperature, its logistic function is the presence.
     """
 
     mean: Tensor
     std: Tensor
     presence_logit: Tensor
-    presence_sample: Tensor
 
 
 def draw_normal(mean: Tensor, std: Tensor, noisy: bool) -> Tensor:
@@ -36,12 +31,15 @@ def draw_normal(mean: Tensor, std: Tensor, noisy: bool) -> Tensor:
     return mean + std * torch.randn_like(mean) if noisy else mean
 
 
-def draw_presence(logit: Tensor, noisy: bool) -> Tensor:
-    """A draw of a logistic variable around `logit`, or `logit` where `noisy` is false."""
-    if not noisy:
-        return logit
-    uniform = torch.rand_like(logit).clamp(1e-6, 1 - 1e-6)
-    return logit + uniform.logit()
+def draw_presence(logit: Tensor, temperature: float, noisy: bool) -> Tensor:
+    """A draw in (0, 1) of a binary concrete variable, or its median where `noisy` is false.
+
+    It is above 1/2 with the probability whose log-odds are `logit`.
+    """
+    if noisy:
+        uniform = torch.rand_like(logit).clamp(1e-6, 1 - 1e-6)
+        logit = logit + uniform.logit()
+    return (logit / temperature).sigmoid()
 
 
 def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_std: Tensor) -> Tensor:
@@ -50,10 +48,14 @@ def normal_kl(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_std: Tensor) 
     return 0.5 * (ratio + ((mean - prior_mean) / prior_std) ** 2 - 1 - ratio.log())
 
 
-def logistic_log_density(sample: Tensor, logit: Tensor) -> Tensor:
-    """Log-density in `sample` of a logistic distribution centred on `logit`, in nats."""
-    shift = sample - logit
-    return -shift - 2 * softplus(-shift)
+def logistic_kl(logit: Tensor, prior_logit: Tensor) -> Tensor:
+    """KL between logistic variables of scale 1 around two log-odds, in nats.
+
+    With u the logistic function of the variable, which is uniform, the expected difference of the
+    log-densities is an integral of log(u + (1 - u) exp(d)), d the difference of the log-odds.
+    """
+    distance = (logit - prior_logit).abs().clamp(min=1e-3)
+    return distance / (distance / 2).tanh() - 2
 
 
 def std_logit(std: float) -> float:

@@ -135,15 +135,14 @@ class Propagation(nn.Module):
 
         presence_logit = self.presence_head(torch.cat([seen, what, squash(depth_logit)], -1))
         presence_logit = held(presence_logit.float().squeeze(-1).clamp(-10, 10))
-        presence_sample = draw_presence(presence_logit, noisy)
-        presence = (presence_sample / self.config.presence_temperature).sigmoid()
+        stays = draw_presence(presence_logit, self.config.presence_temperature, noisy)
 
         propagated = Objects(
             position=position,
             size_logit=size_logit,
             what=what,
             depth_logit=depth_logit.squeeze(-1),
-            presence=objects.presence * presence,
+            presence=objects.presence * stays,
             hidden=objects.hidden,
             track_id=objects.track_id,
         )
@@ -159,7 +158,6 @@ class Propagation(nn.Module):
             ),
             std=torch.cat([where_std, what_std, depth_std], -1),
             presence_logit=presence_logit,
-            presence_sample=presence_sample,
         )
         return propagated, latents
 

@@ -39,21 +39,16 @@ def presence_table(count: int, log_odds: float) -> Tensor:
     return torch.from_numpy(table).float()
 
 
-def presence_kl(probability: Tensor, present: Tensor, table: Tensor) -> Tensor:
-    """KL of each object's presence from the count prior, in nats.
+def presence_prior(present: Tensor, table: Tensor) -> Tensor:
+    """Log-odds that the prior gives each object's presence, knowing those before it.
 
     Args:
-        probability: (B, N) in [0, 1], that the object is present.
-        present: (B, N) bool, whether it was drawn as present: the history of later objects.
+        present: (B, N) bool, whether the object was drawn as present.
         table: (N, N + 1) of `presence_table`.
 
     Returns:
-        (B, N). No gradient flows through the prior.
+        (B, N), within [-14, 14].
     """
     before = present.long().cumsum(1) - present.long()
     order = torch.arange(table.shape[0], device=table.device).expand_as(before)
-    prior = table[order, before]
-    q, tiny = probability, 1e-9
-    on = q * ((q + tiny).log() - (prior + tiny).log())
-    off = (1 - q) * ((1 - q + tiny).log() - (1 - prior + tiny).log())
-    return on + off
+    return table[order, before].logit(eps=1e-6)

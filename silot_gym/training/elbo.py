@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from silot_gym.model import SILOT, ModelConfig, StepOutput
-from silot_gym.model.latents import Latents, logistic_log_density, normal_kl
+from silot_gym.model.latents import Latents, logistic_kl, normal_kl
 from silot_gym.objects import Objects
-from silot_gym.training.count_prior import presence_kl, presence_table
+from silot_gym.training.count_prior import presence_prior, presence_table
 
 
 class ELBO(nn.Module):
@@ -95,7 +95,8 @@ class ELBO(nn.Module):
         static = _weighted_kl(latents, presence, mean, std)
         _, expected = self.model.propagation_prior(last)
         learned = _weighted_kl(latents, presence, expected.mean, expected.std)
-        return static, learned + _presence_divergence(latents, expected, last.presence)
+        stays = logistic_kl(latents.presence_logit, expected.presence_logit)
+        return static, learned + (stays * last.presence).sum()
 
 
 def _static_priors(config: ModelConfig) -> dict[str, Tensor]:
@@ -121,25 +122,23 @@ def _weighted_kl(latents: Latents, presence: Tensor, mean: Tensor, std: Tensor) 
     return (normal_kl(latents.mean, latents.std, mean, std).sum(-1) * presence).sum()
 
 
-def _presence_divergence(latents: Latents, prior: Latents, last_presence: Tensor) -> Tensor:
-    """One-sample estimate of the KL of staying present, for objects that were present."""
-    sample = latents.presence_sample
-    posterior = logistic_log_density(sample, latents.presence_logit)
-    return ((posterior - logistic_log_density(sample, prior.presence_logit)) * last_presence).sum()
-
-
 def _count(output: StepOutput, last: Objects | None, log_odds: float) -> Tensor:
-    """KL from the count prior: the propagated objects first, then the cells row by row."""
+    """KL from the count prior: the propagated objects first, then the cells row by row.
+
+    An empty slot has nothing to decide.
+    """
     presence = output.propagated.presence
-    probability = torch.zeros_like(presence)
+    logit, weight = torch.zeros_like(presence), torch.zeros_like(presence)
     if last is not None and output.propagated_latents is not None:
-        probability = last.presence * output.propagated_latents.presence_logit.sigmoid()
+        logit, weight = output.propagated_latents.presence_logit, last.presence
     if output.discovered is not None and output.discovered_latents is not None:
-        discovered = output.discovered_latents.presence_logit.sigmoid()
-        probability = torch.cat([probability, discovered], 1)
         presence = torch.cat([presence, output.discovered.presence], 1)
+        discovered = output.discovered_latents.presence_logit
+        logit = torch.cat([logit, discovered], 1)
+        weight = torch.cat([weight, torch.ones_like(discovered)], 1)
     table = presence_table(presence.shape[1], log_odds).to(presence.device)
-    return presence_kl(probability, presence.detach() > 0.5, table).sum()
+    prior = presence_prior(presence.detach() > 0.5, table)
+    return (logistic_kl(logit, prior) * weight).sum()
 
 
 def bernoulli_log_likelihood(frame: Tensor, reconstruction: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 import torch
+from torch import Tensor
 
 from silot_gym.model.latents import (
     bounded_std,
     draw_normal,
     draw_presence,
-    logistic_log_density,
+    logistic_kl,
     normal_kl,
     std_logit,
 )
@@ -27,19 +28,36 @@ def test_kl_of_a_normal_from_itself_is_zero() -> None:
     torch.testing.assert_close(normal_kl(mean, std, mean, std), torch.zeros(5))
 
 
-def test_logistic_log_density_integrates_to_one_and_is_centred_on_the_logit() -> None:
-    x = torch.linspace(-60, 60, 200_001, dtype=torch.float64)
-    density = logistic_log_density(x, torch.tensor(1.5, dtype=torch.float64)).exp()
-    assert abs(torch.trapezoid(density, x).item() - 1) < 1e-9
-    assert abs(torch.trapezoid(density * x, x).item() - 1.5) < 1e-6
+def log_density(x: Tensor, logit: Tensor) -> Tensor:
+    """Of a logistic variable of scale 1: what `draw_presence` draws from."""
+    return -(x - logit) - 2 * torch.nn.functional.softplus(-(x - logit))
+
+
+def test_kl_of_logistic_variables_matches_monte_carlo() -> None:
+    torch.manual_seed(0)
+    logit = torch.tensor([0.0, 3.0, -6.0, 1.0])
+    prior = torch.tensor([0.5, -5.0, -5.5, 9.0])
+    x = draw_presence(logit.double().expand(400_000, 4), 1.0, noisy=True).logit().float()
+    estimate = (log_density(x, logit) - log_density(x, prior)).mean(0)
+    torch.testing.assert_close(logistic_kl(logit, prior), estimate, atol=0.01, rtol=0.01)
+
+
+def test_kl_of_equal_logistic_variables_is_zero_and_it_never_stops_pulling() -> None:
+    same = torch.tensor([-3.0, 0.0, 7.0])
+    torch.testing.assert_close(logistic_kl(same, same), torch.zeros(3), atol=1e-6, rtol=0)
+    sure = torch.tensor([9.0], requires_grad=True)
+    logistic_kl(sure, torch.tensor([-5.0])).sum().backward()
+    assert sure.grad is not None
+    assert sure.grad.item() > 0.99
 
 
 def test_presence_is_drawn_with_the_probability_of_its_log_odds() -> None:
     torch.manual_seed(0)
     logit = torch.tensor([-2.0, 0.0, 1.0])
-    draws = draw_presence(logit.expand(200_000, 3), noisy=True)
-    torch.testing.assert_close((draws > 0).float().mean(0), logit.sigmoid(), atol=0.005, rtol=0)
-    assert torch.equal(draw_presence(logit, noisy=False), logit)
+    draws = draw_presence(logit.expand(200_000, 3), 0.3, noisy=True)
+    torch.testing.assert_close((draws > 0.5).float().mean(0), logit.sigmoid(), atol=0.005, rtol=0)
+    median = draw_presence(logit, 0.3, noisy=False)
+    torch.testing.assert_close(median, draws.median(0).values, atol=0.01, rtol=0)
 
 
 def test_std_logit_inverts_bounded_std() -> None:

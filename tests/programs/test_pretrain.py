@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from pretrain import collect_and_train, evaluate
 from silot_gym.checkpoint import Checkpoint, CheckpointError
 from silot_gym.model import ModelConfig
-from silot_gym.programs import run
+from silot_gym.programs import require, run
 from silot_gym.rollouts import RolloutError, RolloutStore
 
 TINY = ModelConfig(
@@ -105,6 +105,7 @@ def test_evaluate_scores_films_and_predicts(
         ({"learning_rate": -1.0}, "learning rate above 0, got -1"),
         ({"batch_size": 0}, "batch_size of 1 or more, got 0"),
         ({"frames": 0}, "--frames of 1 or more, got 0"),
+        ({"seed": -1}, "--seed of 0 or more, got -1"),
         ({"minutes": 0.0}, "--minutes above 0"),
         ({"crop_size": 0}, "crop size of 1 or more .* got 0"),
         ({"crop_size": 500}, "no larger than the frames of 160 x 210, got 500"),
@@ -199,3 +200,14 @@ def test_every_program_explains_itself() -> None:
     ).stdout
     assert "--game" in shown
     assert "--resume" in shown
+
+
+def test_a_missing_package_ends_a_program_with_the_extra_to_install(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    require("train", "numpy")
+    with pytest.raises(SystemExit) as ended:
+        require("train", "numpy", "no_such_package")
+    assert ended.value.code == 2
+    expected = "error: this program needs no_such_package: pip install 'silot_gym[train]'\n"
+    assert capsys.readouterr().err == expected
