@@ -9,7 +9,7 @@ BIN := .venv/bin
 .PHONY: help env pretrain agent test test-slow lint types format clean
 
 help:
-	@echo "make pretrain GAME=SpaceInvaders [ARGS='--steps 6000']  collect rollouts and fit SILOT"
+	@echo "make pretrain GAME=SpaceInvaders [ARGS='--steps 5000']  collect rollouts and fit SILOT"
 	@echo "make agent GAME=SpaceInvaders [ARGS=...]                train an agent on the slots"
 	@echo "make test | test-slow | lint | types | format | env | clean"
 

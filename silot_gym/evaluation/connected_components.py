@@ -7,8 +7,7 @@ drawn counts, score digits and lives included: crop them off where the protocol 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +50,7 @@ def annotate(frames: NDArray[np.uint8], background: Colour = (0, 0, 0)) -> Track
     regions = [
         _regions(colours, background, connectivity=8, dilate=True) for colours in _pack(frames)
     ]
-    return _tracks(regions, max_step=np.inf)
+    return _linked(regions, max_step=np.inf)
 
 
 def connected_components(
@@ -85,7 +84,7 @@ def connected_components(
         _regions(colours, background, connectivity=connectivity, dilate=False)
         for colours in _pack(frames)
     ]
-    return _tracks(regions, max_step)
+    return _linked(regions, max_step)
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,6 @@ class _Regions:
 
     boxes: NDArray[np.float64]
     colour: NDArray[np.uint32]
-
-    @property
-    def centre(self) -> NDArray[np.float64]:
-        """(N, 2) box centres, (x, y) in pixels."""
-        return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
 
 
 def _pack(frames: NDArray[np.uint8]) -> NDArray[np.uint32]:
@@ -138,20 +132,44 @@ def _regions(
     return _Regions(boxes, present[layers])
 
 
-def _tracks(regions: Sequence[_Regions], max_step: float) -> Tracks:
-    """Gives identities to the regions of successive frames."""
-    identities = [np.arange(len(regions[0].colour))]
-    next_id = len(identities[0])
-    for before, now in pairwise(regions):
-        cost = cdist(now.centre, before.centre)
-        same_colour = now.colour[:, None] == before.colour
-        cost[~same_colour | (cost > max_step)] = _FORBIDDEN
+def link(
+    boxes: Sequence[NDArray[np.floating[Any]]],
+    max_step: float = np.inf,
+    kinds: Sequence[NDArray[np.integer[Any]]] | None = None,
+) -> Tracks:
+    """Gives identities to boxes that were found frame by frame.
+
+    Between consecutive frames, the one-to-one assignment with the smallest sum of distances between
+    box centres; what is left over is new. An object that is missing from one frame comes back as
+    another.
+
+    Args:
+        boxes: (N_t, 4) boxes of each of T frames, T >= 1, in pixels.
+        max_step: Largest distance, in pixels, between the centres of an object in two frames.
+        kinds: (N_t,) numbers of each frame; only boxes of equal number are linked.
+
+    Returns:
+        Tracks with confidence 1; the boxes keep their places within each frame.
+    """
+    centres = [(frame[:, :2] + frame[:, 2:]) / 2 for frame in boxes]
+    identities = [np.arange(len(boxes[0]))]
+    next_id = len(boxes[0])
+    for t in range(1, len(boxes)):
+        cost = cdist(centres[t], centres[t - 1])
+        cost[cost > max_step] = _FORBIDDEN
+        if kinds is not None:
+            cost[kinds[t][:, None] != kinds[t - 1]] = _FORBIDDEN
         rows, columns = linear_sum_assignment(cost)
         linked = cost[rows, columns] < _FORBIDDEN
-        current = np.full(len(now.colour), -1)
+        current = np.full(len(boxes[t]), -1)
         current[rows[linked]] = identities[-1][columns[linked]]
         born = np.flatnonzero(current < 0)
         current[born] = next_id + np.arange(len(born))
         next_id += len(born)
         identities.append(current)
-    return Tracks.from_frames([frame.boxes for frame in regions], identities)
+    return Tracks.from_frames(boxes, identities)
+
+
+def _linked(regions: Sequence[_Regions], max_step: float) -> Tracks:
+    """The regions of successive frames, those of one colour linked."""
+    return link([frame.boxes for frame in regions], max_step, [frame.colour for frame in regions])

@@ -37,13 +37,7 @@ def paper_protocol(
         The figures of `score`, and with the prefix `prior_` those of frames that the learned
         prior predicts without seeing them (from the fourth on).
     """
-    paper = PAPER.get(checkpoint.frames.game or "")
-    top, bottom, left, right = paper.crop if paper else (0, None, 0, None)
-    starts = clips([len(episode) for episode in episodes], num_clips, length, seed)
-    seen = [
-        np.ascontiguousarray(episodes[i].rgb(start, start + length)[:, top:bottom, left:right])
-        for i, start in starts
-    ]
+    seen = paper_clips(checkpoint.frames.game, episodes, num_clips, length, seed)
     truth = [annotate(clip, checkpoint.frames.background) for clip in seen]
     figures = score(truth, predict(checkpoint, seen))
     unseen = predict(checkpoint, seen, unseen_from=PREDICTION_START)
@@ -52,6 +46,22 @@ def paper_protocol(
         [tracks.after(PREDICTION_START) for tracks in unseen],
     )
     return {**figures, **{f"prior_{name}": value for name, value in late.items()}}
+
+
+def paper_clips(
+    game: str | None,
+    episodes: Sequence[Episode],
+    num_clips: int,
+    length: int = 8,
+    seed: int = 0,
+) -> list[NDArray[np.uint8]]:
+    """Clips (length, height, width, 3) of held-out episodes, cropped as in the paper."""
+    paper = PAPER.get(game or "")
+    top, bottom, left, right = paper.crop if paper else (0, None, 0, None)
+    return [
+        np.ascontiguousarray(episodes[i].rgb(start, start + length)[:, top:bottom, left:right])
+        for i, start in clips([len(episode) for episode in episodes], num_clips, length, seed)
+    ]
 
 
 def overlay(

@@ -14,10 +14,11 @@ class ModelConfig:
 
     num_slots: int = 36
     """K, the most objects that are kept from frame to frame. Play may use another number."""
-    anchor_size: int = 24
-    """Side of the largest object. As the paper's Space Invaders; its other games have 30."""
-    glimpse_size: int = 12
-    """Side of glimpses and sprites in texels; 21 in the paper: a third of the arithmetic."""
+    anchor_size: int = 32
+    """Side of the largest object; the paper has 30, and 24 for Space Invaders."""
+    glimpse_size: int = 16
+    """Side of glimpses and sprites in texels; 21 in the paper. It must be larger than most objects
+    in pixels: boxes grow to the size at which a texel is a pixel (at 12, all were 11.7 wide)."""
     what_dim: int = 32
     """Length of the appearance vector; 64 in the paper: Atari's sprites are few and simple."""
     hidden_dim: int = 64
@@ -46,7 +47,8 @@ class ModelConfig:
     """Of the binary concrete presence; 1 in the paper, where half a presence under twice the
     brightness explains dim sprites at half the price."""
 
-    size_prior_mean: float = -2.2
+    size_prior_mean: float = -2.5
+    """Of the logit of the size in anchors: 2.4 pixels, as in the paper for Space Invaders."""
     size_prior_std: float = 0.5
     shift_prior_std: float = 0.3
     what_change_prior_std: float = 0.4
@@ -79,4 +81,5 @@ class ModelConfig:
             search_margin=0.0,
             initial_std=1.0,
             presence_temperature=1.0,
+            size_prior_mean=-2.2,
         )

@@ -27,8 +27,8 @@ class Schedule:
     learning_rate: float = 1e-3
     warmup: float = 0.02
     decay: float = 0.4
-    curriculum: tuple[tuple[float, int], ...] = ((0.0, 2), (0.6, 4), (0.85, 8))
-    count_anneal: float = 0.4
+    curriculum: tuple[tuple[float, int], ...] = ((0.0, 2), (0.65, 4), (0.92, 8))
+    count_anneal: float = 0.25
     first_count_log_odds: float = 13.8
     last_count_log_odds: float = -4.38
     training_wheels: float = 0.0

@@ -1,0 +1,216 @@
+"""Train on an Atari game, or take a trained checkpoint, and score it beside simpler trackers."""
+
+from silot_gym.programs import require
+
+require("train", "ale_py", "cv2", "lightning_fabric", "tqdm", "trackeval", "tyro")
+
+# isort: split
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from silot_gym.atari import resolve_game
+from silot_gym.checkpoint import METRICS as METRICS_FILE
+from silot_gym.checkpoint import Checkpoint, write_atomically
+from silot_gym.evaluation.connected_components import annotate
+from silot_gym.evaluation.held_out import paper_clips, paper_protocol, summary
+from silot_gym.evaluation.memory_truth import Requirement, load_memory_truth, score_memory
+from silot_gym.evaluation.protocol import METRICS, score
+from silot_gym.evaluation.trackers import Components, slot_tracks, spair_tracks, tuned_components
+from silot_gym.evaluation.tracks import Tracks
+from silot_gym.programs import run
+from silot_gym.rollouts import Episode, RolloutStore, split
+
+PIPELINE = Path(__file__).parents[1] / "pretrain" / "collect_and_train.py"
+SECONDS_FILE = "seconds.json"
+PACKAGES = ("silot_gym", "torch", "numpy", "scipy", "gymnasium", "ale_py", "trackeval")
+TUNING_CLIPS = 16
+LEAST_CONFIDENCE = 0.05  # the paper's, from which on its MOTA counts a prediction
+
+Figures = dict[str, float]
+
+
+@dataclass
+class Args:
+    """Train on an Atari game, or take a trained checkpoint, and score it beside simpler trackers.
+
+    Writes `atari_<Game>_<seed>.json`: how it was made, how long it took, and the figures under the
+    paper's protocol and against the console's memory. `table.py` makes a table of these files.
+    """
+
+    game: str
+    """Any game of ale-py, in any usual spelling."""
+    seed: int = 0
+    """Of collection, training and split."""
+    checkpoint: Path | None = None
+    """A run's folder; if not given, runs/benchmark-<Game>-<seed> is trained from scratch with the
+    default configuration."""
+    results: Path = Path("benchmarks/results")
+    """Folder for the JSON file."""
+    truth: Path = Path("benchmarks/data")
+    """Folder of memory truth; a game without a file there gets no such figures."""
+    clips: int = 128
+    """Held-out clips for the paper's protocol."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to train and score."""
+    progress: bool = True
+    """Whether to show progress."""
+
+
+def main(args: Args) -> None:
+    """Train, score, write."""
+    game = resolve_game(args.game)
+    _check(args)
+    folder = args.checkpoint or _train(game, args)
+    checkpoint = Checkpoint.load(folder, args.device)
+    made_for = checkpoint.frames.game, checkpoint.origin.get("seed")
+    if made_for != (game, args.seed):
+        raise ValueError(f"{folder}: expected a run of {(game, args.seed)}, got one of {made_for}")
+    store = RolloutStore.open(folder / "rollouts")
+    parts = {
+        name: [store.episode(i) for i in numbers]
+        for name, numbers in split(len(store), args.seed).items()
+        if name != "train"
+    }
+
+    _say(args, "tuning ConnComp on validation clips")
+    components = tuned_components(
+        paper_clips(game, parts["validation"], TUNING_CLIPS), checkpoint.frames.background
+    )
+    _say(args, "scoring under the paper's protocol")
+    report: dict[str, Any] = {
+        "command": f"python {shlex.join(sys.argv)}",
+        "game": game,
+        "seed": args.seed,
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in PACKAGES},
+        "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if args.device == "cuda" else None,
+        "seconds": _seconds(folder, checkpoint),
+        "training": checkpoint.origin,
+        "ConnComp": asdict(components),
+        "SPAIR": "discovery with the weights of the same checkpoint",
+        "paper_protocol": _paper_figures(checkpoint, folder, parts["test"], components, args.clips),
+    }
+    truth_file = args.truth / f"{game}.npz"
+    if truth_file.exists():
+        _say(args, "scoring against the console's memory")
+        report["memory_truth"] = memory_figures(checkpoint, truth_file, components)
+    out = args.results / f"atari_{game}_{args.seed}.json"
+    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
+    print(f"figures: {out}   all together: python benchmarks/table.py")
+
+
+def memory_figures(
+    checkpoint: Checkpoint, truth_file: Path, components: Components
+) -> dict[str, dict[str, Figures]]:
+    """Figures by what is required and by tracker; the frames are tracked as they are stored."""
+    truth = load_memory_truth(truth_file)
+    frames = truth.rgb()
+    tracks = {
+        "silot_gym": slot_tracks(checkpoint, frames),
+        "SPAIR": spair_tracks(checkpoint, frames, checkpoint.presence_threshold),
+        "ConnComp": components.tracks(frames),
+    }
+
+    def figures(requirement: Requirement) -> dict[str, Figures]:
+        return {name: summary(score_memory(requirement, found)) for name, found in tracks.items()}
+
+    return {"what_moves": figures(truth.what_moves), "all_drawn": figures(truth.all_drawn)}
+
+
+def _check(args: Args) -> None:
+    """Refuse what would only be found out after work was done."""
+    if args.seed < 0:
+        raise ValueError(f"expected --seed of 0 or more, got {args.seed}")
+    if args.clips < 1:
+        raise ValueError(f"expected --clips of 1 or more, got {args.clips}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu")
+    if not args.truth.is_dir():
+        raise ValueError(f"expected the folder of memory truth as --truth, got {args.truth}")
+    args.results.mkdir(parents=True, exist_ok=True)
+
+
+def _say(args: Args, stage: str) -> None:
+    if args.progress:
+        print(stage, flush=True)
+
+
+def _train(game: str, args: Args) -> Path:
+    """Run the pipeline from scratch in a process of its own, by the clock; its run's folder."""
+    out = Path("runs") / f"benchmark-{game}-{args.seed}"
+    if out.exists():
+        raise ValueError(f"{out} already exists: score it with --checkpoint {out}, or delete it")
+    command = [sys.executable, str(PIPELINE), "--game", game, "--seed", str(args.seed)]
+    command += ["--out", str(out), "--device", args.device]
+    command += ["--progress" if args.progress else "--no-progress"]
+    started = time.time()
+    if subprocess.run(command, check=False).returncode != 0:
+        raise ValueError(f"the training in {out} did not finish: see its message above")
+    episodes = (out / "rollouts").glob("episode_*.npz")
+    seconds = {
+        # An episode is on disk when it has been collected.
+        "collection": round(max(file.stat().st_mtime for file in episodes) - started, 1),
+        "total": round(time.time() - started, 1),
+    }
+    write_atomically(out / SECONDS_FILE, (json.dumps(seconds) + "\n").encode())
+    return out
+
+
+def _seconds(folder: Path, checkpoint: Checkpoint) -> dict[str, float]:
+    """Wall-clock of collection, training and all of the pipeline, as far as it was taken."""
+    file = folder / SECONDS_FILE
+    seconds: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+    if "seconds" in checkpoint.origin:
+        seconds["training"] = checkpoint.origin["seconds"]
+    return seconds
+
+
+def _paper_figures(
+    checkpoint: Checkpoint,
+    folder: Path,
+    episodes: Sequence[Episode],
+    components: Components,
+    num_clips: int,
+) -> dict[str, Figures]:
+    """Figures by tracker on held-out clips; SILOT's are those of the run, where it has some."""
+    file = folder / METRICS_FILE
+    if file.exists():
+        ours = json.loads(file.read_text())
+    else:
+        ours = paper_protocol(checkpoint, episodes, num_clips=num_clips)
+    seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
+    truth = [annotate(clip, components.background) for clip in seen]
+    others: dict[str, list[Tracks]] = {
+        "SPAIR": spair_tracks(checkpoint, np.stack(seen), LEAST_CONFIDENCE),
+        "ConnComp": components.tracks(seen),
+    }
+    return {
+        "silot_gym": summary({name: ours[name] for name in METRICS}),
+        **{name: summary(score(truth, found)) for name, found in others.items()},
+    }
+
+
+def _cpu() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    run(main, Args)
