@@ -7,21 +7,10 @@ from torch import Tensor
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.model.networks import CELL_SIZE
 from silot_gym.objects import Objects
-
-SMALL = ModelConfig(
-    num_slots=12,
-    glimpse_size=6,
-    what_dim=8,
-    hidden_dim=8,
-    backbone_channels=16,
-    feature_dim=16,
-    encoder_dims=(32,),
-    decoder_dims=(32,),
-    head_dims=(16,),
-)
+from tests.tiny import TINY
 
 
-def small_model(config: ModelConfig = SMALL) -> SILOT:
+def small_model(config: ModelConfig = TINY) -> SILOT:
     torch.manual_seed(0)
     return SILOT(config).eval()
 
@@ -106,7 +95,7 @@ def test_presence_never_rises_in_propagation(training: bool) -> None:
 
 @pytest.mark.parametrize("attention", [False, True])
 def test_permuting_slots_permutes_propagation(attention: bool) -> None:
-    model = small_model(replace(SMALL, object_attention=attention))
+    model = small_model(replace(TINY, object_attention=attention))
     frame = torch.rand(1, 3, 60, 72)
     objects, order = tracked(model, frame), torch.tensor([3, 0, 5, 1, 4, 2])
     straight, _ = model.propagation(objects, frame)
@@ -118,7 +107,7 @@ def test_permuting_slots_permutes_propagation(attention: bool) -> None:
 def test_objects_attend_to_each_other_only_if_asked_to() -> None:
     frame = torch.rand(1, 3, 60, 72)
     for attention in (False, True):
-        model = small_model(replace(SMALL, object_attention=attention))
+        model = small_model(replace(TINY, object_attention=attention))
         objects = tracked(model, frame)
         other = replace(objects, what=objects.what.clone())
         other.what[0, 1] += 1
@@ -131,7 +120,7 @@ def test_objects_attend_to_each_other_only_if_asked_to() -> None:
 
 
 def test_empty_slots_change_nothing() -> None:
-    model = small_model(replace(SMALL, object_attention=True))
+    model = small_model(replace(TINY, object_attention=True))
     frame = blobs((20, 20), (44, 31))
     objects = tracked(model, frame)
     objects = replace(objects, presence=torch.tensor([[0.9, 0.8, 0.7, 0, 0, 0]]))

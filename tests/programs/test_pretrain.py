@@ -12,21 +12,9 @@ from safetensors.torch import load_file
 
 from pretrain import collect_and_train, evaluate
 from silot_gym.checkpoint import Checkpoint, CheckpointError
-from silot_gym.model import ModelConfig
 from silot_gym.programs import require, run
 from silot_gym.rollouts import RolloutError, RolloutStore
-
-TINY = ModelConfig(
-    num_slots=8,
-    glimpse_size=6,
-    what_dim=4,
-    hidden_dim=8,
-    backbone_channels=8,
-    feature_dim=8,
-    encoder_dims=(16,),
-    decoder_dims=(16,),
-    head_dims=(8,),
-)
+from tests.tiny import TINY
 
 
 def arguments(out: Path) -> collect_and_train.Args:

@@ -1,19 +1,19 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from silot_gym.model import SILOT, ModelConfig
+from silot_gym.model import SILOT
 from silot_gym.training.elbo import ELBO, bernoulli_log_likelihood
+from tests.tiny import TINY
 
-SMALL = ModelConfig(
+SMALL = replace(
+    TINY,
     num_slots=9,
     glimpse_size=8,
-    what_dim=8,
     hidden_dim=16,
-    backbone_channels=16,
-    feature_dim=16,
     encoder_dims=(64,),
     decoder_dims=(64,),
-    head_dims=(32,),
     object_attention=True,
 )
 

@@ -11,25 +11,15 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from silot_gym.frames import FrameConfig
-from silot_gym.model import SILOT, ModelConfig
+from silot_gym.model import SILOT
 from silot_gym.rollouts import Episode
 from silot_gym.training import fit as fit_module
 from silot_gym.training.clips import ClipSampler
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.schedule import Schedule
 from silot_gym.training.state import RESUME_FILE, TrainingError
+from tests.tiny import TINY
 
-MODEL = ModelConfig(
-    num_slots=4,
-    glimpse_size=6,
-    what_dim=4,
-    hidden_dim=8,
-    backbone_channels=8,
-    feature_dim=8,
-    encoder_dims=(16,),
-    decoder_dims=(16,),
-    head_dims=(8,),
-)
 FRAMES = FrameConfig("Pong", 48, 48)
 CONFIG = FitConfig(
     schedule=Schedule(12, curriculum=((0.0, 2), (0.5, 3))),
@@ -52,7 +42,7 @@ def sampler() -> ClipSampler:
 def train(folder: Path, config: FitConfig = CONFIG, **options: Any) -> dict[str, Tensor]:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    model = SILOT(MODEL)
+    model = SILOT(TINY)
     fit(
         model,
         sampler(),
@@ -157,7 +147,7 @@ def test_explosion_after_explosion_stops_with_a_clear_message(
 
 def test_a_limit_on_minutes_ends_a_run_early_but_whole(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = SILOT(MODEL)
+    model = SILOT(TINY)
     course = fit(
         model,
         sampler(),
