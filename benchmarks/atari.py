@@ -6,6 +6,7 @@ require("train", "ale_py", "cv2", "lightning_fabric", "tqdm", "trackeval", "tyro
 
 # isort: split
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -154,7 +155,7 @@ def _train(game: str, args: Args) -> Path:
     out = Path("runs") / f"benchmark-{game}-{args.seed}"
     if out.exists():
         raise ValueError(f"{out} already exists: score it with --checkpoint {out}, or delete it")
-    command = [sys.executable, str(PIPELINE), "--game", game, "--seed", str(args.seed)]
+    command = [sys.executable, os.path.relpath(PIPELINE), "--game", game, "--seed", str(args.seed)]
     command += ["--out", str(out), "--device", args.device]
     command += ["--progress" if args.progress else "--no-progress"]
     started = time.time()

@@ -76,10 +76,6 @@ class Objects:
             *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Objects))
         )
 
-    def detach(self) -> "Objects":
-        """The same objects, cut from the graph that made them."""
-        return self.map(Tensor.detach)
-
 
 def squash(logit: Tensor) -> Tensor:
     """Logistic function of a logit limited to [-10, 10], where its gradient is still alive."""

@@ -12,32 +12,27 @@ from silot_gym.evaluation.predict import follow, object_boxes, predict
 from silot_gym.evaluation.protocol import PAPER, clips, score
 from silot_gym.rollouts import Episode
 
+CLIP_LENGTH = 8
+"""Frames of a clip, in the paper."""
 PREDICTION_START = 3
 """First frame that the learned prior predicts, in the paper."""
 
 
 def paper_protocol(
-    checkpoint: Checkpoint,
-    episodes: Sequence[Episode],
-    *,
-    num_clips: int = 128,
-    length: int = 8,
-    seed: int = 0,
+    checkpoint: Checkpoint, episodes: Sequence[Episode], *, num_clips: int = 128
 ) -> dict[str, float]:
     """Figures under the paper's protocol (section 4.3): clips of 8 frames, connected components.
 
     Args:
         checkpoint: the model; a game of the paper is cropped as there.
         episodes: held out from training.
-        num_clips: clips to score.
-        length: their frames.
-        seed: of the choice of clips.
+        num_clips: clips to score, always the same ones of the same episodes.
 
     Returns:
         The figures of `score`, and with the prefix `prior_` those of frames that the learned
         prior predicts without seeing them (from the fourth on).
     """
-    seen = paper_clips(checkpoint.frames.game, episodes, num_clips, length, seed)
+    seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
     truth = [annotate(clip, checkpoint.frames.background) for clip in seen]
     figures = score(truth, predict(checkpoint, seen))
     unseen = predict(checkpoint, seen, unseen_from=PREDICTION_START)
@@ -49,18 +44,14 @@ def paper_protocol(
 
 
 def paper_clips(
-    game: str | None,
-    episodes: Sequence[Episode],
-    num_clips: int,
-    length: int = 8,
-    seed: int = 0,
+    game: str | None, episodes: Sequence[Episode], num_clips: int
 ) -> list[NDArray[np.uint8]]:
-    """Clips (length, height, width, 3) of held-out episodes, cropped as in the paper."""
+    """Clips (8, height, width, 3) of held-out episodes, cropped as in the paper."""
     paper = PAPER.get(game or "")
     top, bottom, left, right = paper.crop if paper else (0, None, 0, None)
     return [
-        np.ascontiguousarray(episodes[i].rgb(start, start + length)[:, top:bottom, left:right])
-        for i, start in clips([len(episode) for episode in episodes], num_clips, length, seed)
+        np.ascontiguousarray(episodes[i].rgb(start, start + CLIP_LENGTH)[:, top:bottom, left:right])
+        for i, start in clips([len(episode) for episode in episodes], num_clips, CLIP_LENGTH)
     ]
 
 
@@ -68,7 +59,6 @@ def overlay(
     checkpoint: Checkpoint,
     episode: Episode,
     *,
-    start: int = 0,
     length: int = 120,
     scale: int = 3,
     unseen_from: int | None = None,
@@ -78,8 +68,7 @@ def overlay(
     Args:
         checkpoint: the model.
         episode: what is shown.
-        start: its first frame to show.
-        length: how many to show.
+        length: how many of its first frames to show.
         scale: of the pictures.
         unseen_from: see `predict`.
 
@@ -87,7 +76,7 @@ def overlay(
         (scale * height, 2 * scale * width, 3) uint8.
     """
     model = checkpoint.model
-    frames = episode.rgb(start, min(start + length, len(episode)))
+    frames = episode.rgb(0, min(length, len(episode)))
     followed = follow(checkpoint, frames[None], checkpoint.num_slots, unseen_from)
     names: dict[int, int] = {}
     for frame, objects in zip(frames, followed, strict=True):

@@ -132,11 +132,13 @@ def fit(
         )
         fabric_optimizer.zero_grad()
         fabric.backward(loss)
-        fabric.clip_gradients(
+        norm = fabric.clip_gradients(
             elbo, fabric_optimizer, max_norm=config.clip_gradient, error_if_nonfinite=False
         )
         fabric_optimizer.step()
-        return loss.detach(), terms
+        # A gradient that is not finite has just spoilt the weights, though the loss was fine.
+        assert norm is not None
+        return loss.detach().where(norm.isfinite(), math.nan), terms
 
     def validate(journal: Journal) -> None:
         """Loss on the held-out clips, with nothing drawn; the best weights are kept."""

@@ -1,5 +1,6 @@
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,16 @@ def test_other_settings_and_damaged_files_are_refused(tmp_path: Path) -> None:
         train(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "poison",
+    [lambda loss: loss * float("nan"), lambda loss: loss + (0 * loss).sqrt()],
+    ids=["loss", "gradient only"],
+)
 def test_an_explosion_returns_to_the_last_save_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    poison: Callable[[Tensor], Tensor],
 ) -> None:
     forward, calls = fit_module.ELBO.forward, 0
 
@@ -123,7 +132,7 @@ def test_an_explosion_returns_to_the_last_save_and_goes_on(
         nonlocal calls
         calls += self.training
         loss, terms = forward(self, *args, **options)
-        return (loss * float("nan") if calls == 7 and self.training else loss), terms
+        return (poison(loss) if calls == 7 and self.training else loss), terms
 
     monkeypatch.setattr(fit_module.ELBO, "forward", poisoned)
     weights = train(tmp_path)
