@@ -25,7 +25,7 @@ from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import METRICS as METRICS_FILE
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.evaluation.connected_components import annotate
-from silot_gym.evaluation.held_out import paper_clips, paper_protocol, summary
+from silot_gym.evaluation.held_out import paper_clips, paper_protocol, paper_view, summary
 from silot_gym.evaluation.memory_truth import Requirement, load_memory_truth, score_memory
 from silot_gym.evaluation.protocol import METRICS, score
 from silot_gym.evaluation.trackers import Components, slot_tracks, spair_tracks, tuned_components
@@ -87,7 +87,7 @@ def main(args: Args) -> None:
 
     _say(args, "tuning ConnComp on validation clips")
     components = tuned_components(
-        paper_clips(game, parts["validation"], TUNING_CLIPS), checkpoint.frames.background
+        paper_clips(game, parts["validation"], TUNING_CLIPS), checkpoint.frames.background_colour
     )
     _say(args, "scoring under the paper's protocol")
     report: dict[str, Any] = {
@@ -196,7 +196,7 @@ def _paper_figures(
     seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
     truth = [annotate(clip, components.background) for clip in seen]
     others: dict[str, list[Tracks]] = {
-        "SPAIR": spair_tracks(checkpoint, np.stack(seen), LEAST_CONFIDENCE),
+        "SPAIR": spair_tracks(paper_view(checkpoint), np.stack(seen), LEAST_CONFIDENCE),
         "ConnComp": components.tracks(seen),
     }
     return {

@@ -36,7 +36,8 @@ from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import run
 from silot_gym.rollouts import Episode, RolloutStore, collect, split
-from silot_gym.training.clips import ClipSampler, check_crop, common_colour
+from silot_gym.training.background import estimate_background
+from silot_gym.training.clips import ClipSampler, check_crop
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
@@ -80,6 +81,10 @@ class Args:
     """Of everything that is drawn."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train."""
+    devices: int = 1
+    """Processes that share each batch, with a GPU each on cuda; torchrun may start them instead."""
+    nodes: int = 1
+    """Machines, on each of which torchrun starts as many processes."""
     resume: bool = False
     """Go on with an interrupted run in the same folder."""
     progress: bool = True
@@ -97,42 +102,41 @@ def main(args: Args) -> None:
     )
     _check(args)
     out = args.out or Path("runs") / f"{game}-{args.seed}"
-    _open_folder(out, args.resume)
-
-    try:
-        store = collect(
-            out / "rollouts",
-            game,
-            num_frames=args.frames,
-            seed=args.seed,
-            policy=args.policy,
-            pooled=args.pooled,
-            frame_skip=args.frame_skip,
-            max_episode_frames=args.max_episode_frames,
-            progress=args.progress,
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("whole episodes are saved: go on with --resume") from None
+    fabric = Fabric(
+        accelerator=args.device,
+        devices=args.devices,
+        num_nodes=args.nodes,
+        # Not every update uses every part of the model.
+        strategy="auto" if args.devices * args.nodes == 1 else "ddp_find_unused_parameters_true",
+        precision=best_precision(args.device),
+    )
+    if fabric.is_global_zero:
+        _open_folder(out, args.resume)
+    fabric.launch()
+    if fabric.is_global_zero:
+        _collect(args, game, out)
+    fabric.barrier()
+    store = RolloutStore.open(out / "rollouts")
     episodes = {
         name: [store.episode(i) for i in numbers]
         for name, numbers in split(len(store), args.seed).items()
     }
-    frames = _frame_config(store, episodes["train"])
+    frames = _frame_config(store, episodes["train"], args.model.anchor_size)
 
     torch.manual_seed(args.seed)
     model = SILOT(args.model)
-    fabric = Fabric(accelerator=args.device, devices=1, precision=best_precision(args.device))
     course = fit(
         model,
-        ClipSampler(episodes["train"], args.crop_size),
-        ClipSampler(episodes["validation"], args.crop_size),
-        frames,
+        ClipSampler(episodes["train"], frames, args.crop_size),
+        ClipSampler(episodes["validation"], frames, args.crop_size),
         config,
         out,
         fabric=fabric,
         minutes=args.minutes,
         progress=args.progress,
     )
+    if not fabric.is_global_zero:
+        return
     command = f"python {shlex.join(sys.argv)}"
     packages = ("silot_gym", "torch", "gymnasium", "ale-py")
     origin = {
@@ -155,6 +159,24 @@ def main(args: Args) -> None:
     print(f"checkpoint: {out}   video: {out / OVERLAY}   curves: tensorboard --logdir {out}")
 
 
+def _collect(args: Args, game: str, out: Path) -> None:
+    """Collect what is still missing of the rollouts."""
+    try:
+        collect(
+            out / "rollouts",
+            game,
+            num_frames=args.frames,
+            seed=args.seed,
+            policy=args.policy,
+            pooled=args.pooled,
+            frame_skip=args.frame_skip,
+            max_episode_frames=args.max_episode_frames,
+            progress=args.progress,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("whole episodes are saved: go on with --resume") from None
+
+
 def _check(args: Args) -> None:
     """Refuse what would only be found out after work was done."""
     if args.seed < 0:
@@ -163,6 +185,15 @@ def _check(args: Args) -> None:
         raise ValueError(f"expected --clips of 1 or more, got {args.clips}")
     if args.minutes is not None and args.minutes <= 0:
         raise ValueError(f"expected --minutes above 0, got {args.minutes}")
+    if args.devices < 1 or args.nodes < 1:
+        raise ValueError(
+            f"expected --devices and --nodes of 1 or more, got {args.devices} and {args.nodes}"
+        )
+    if args.batch_size % (args.devices * args.nodes):
+        raise ValueError(
+            f"expected a --batch-size that {args.devices * args.nodes} processes can share evenly, "
+            f"got {args.batch_size}"
+        )
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu")
     env = make_atari(args.game, pooled=args.pooled, frame_skip=args.frame_skip)
@@ -183,16 +214,18 @@ def _open_folder(out: Path, resume: bool) -> None:
     write_atomically(out / "command.txt", f"python {shlex.join(sys.argv)}\n".encode())
 
 
-def _frame_config(store: RolloutStore, episodes: list[Episode]) -> FrameConfig:
-    """The preprocessing: what is nothing has the most common colour."""
+def _frame_config(store: RolloutStore, episodes: list[Episode], largest_object: int) -> FrameConfig:
+    """The preprocessing, with the background that the episodes show."""
     info = store.info
+    colour, background = estimate_background(episodes, largest_object)
     return FrameConfig(
         game=info.game,
         height=info.frame_height,
         width=info.frame_width,
         frame_skip=info.frame_skip,
         pooled=info.pooled,
-        background=common_colour(episodes),
+        background_colour=colour,
+        background=background,
     )
 
 

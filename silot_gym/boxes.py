@@ -5,14 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ComparableBoxes", "boxes_from_centres", "clip_boxes"]
-
-
-def boxes_from_centres(
-    centre: NDArray[np.float32], size: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Boxes (..., 4) of centres (x, y) and sizes (width, height), both (..., 2) in pixels."""
-    return np.concatenate([centre - size / 2, centre + size / 2], -1)
+__all__ = ["ComparableBoxes", "clip_boxes"]
 
 
 def clip_boxes(boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,8 +19,8 @@ from silot_gym.model import SILOT, ModelConfig
 
 FORMAT_VERSION = 1
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
+_BACKGROUND = "frames.background"  # among the weights, whose file has a digest
 _BUNDLED = Path(__file__).parent / "checkpoints"
-_Config = TypeVar("_Config", ModelConfig, FrameConfig)
 
 
 class CheckpointError(ValueError):
@@ -53,14 +53,15 @@ class Checkpoint:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = tensors_to_bytes(
-            {name: value.contiguous() for name, value in self.model.state_dict().items()}
-        )
+        tensors = {name: value.contiguous() for name, value in self.model.state_dict().items()}
+        if self.frames.background is not None:
+            tensors[_BACKGROUND] = torch.tensor(self.frames.background)
+        weights = tensors_to_bytes(tensors)
         config = {
             "format_version": FORMAT_VERSION,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "model": dataclasses.asdict(self.model.config),
-            "frames": dataclasses.asdict(self.frames),
+            "frames": self.frames.numbers(),
             "num_slots": self.num_slots,
             "presence_threshold": self.presence_threshold,
             "origin": self.origin,
@@ -87,11 +88,16 @@ class Checkpoint:
                 f"({len(weights)} bytes): copy or train it again"
             )
         try:
-            model = SILOT(_build(ModelConfig, config["model"]))
-            model.load_state_dict(load_tensors(weights))
+            model = SILOT(ModelConfig(**_with_tuples(config["model"])))
+            tensors = load_tensors(weights)
+            background = tensors.pop(_BACKGROUND, None)
+            model.load_state_dict(tensors)
             return cls(
                 model=model.to(device).eval().requires_grad_(False),
-                frames=_build(FrameConfig, config["frames"]),
+                frames=FrameConfig(
+                    **_with_tuples(config["frames"]),
+                    background=None if background is None else background.numpy(),
+                ),
                 num_slots=int(config["num_slots"]),
                 presence_threshold=float(config["presence_threshold"]),
                 origin=dict(config["origin"]),
@@ -158,7 +164,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _build(kind: type[_Config], values: dict[str, Any]) -> _Config:
-    """A configuration from JSON, whose lists are tuples."""
-    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return kind(**plain)
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """A configuration from JSON, which has lists for tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}

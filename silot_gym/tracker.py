@@ -9,7 +9,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from torch import Tensor
 
-from silot_gym.boxes import boxes_from_centres, clip_boxes
+from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.objects import Objects
 
@@ -201,20 +201,20 @@ class SlotTracker:
             return np.where(mask, value, np.float32(empty))
 
         frame = np.array([width, height], np.float32)
-        position = _array(objects.position)
-        size = _array(objects.size(self._model.config.anchor_size))
-        centre = np.clip(position / frame, 0, 1)
+        boxes = _array(self._model.boxes(objects))
+        first, last = boxes[..., :2], boxes[..., 2:]
+        centre = np.clip((first + last) / (2 * frame), 0, 1)
+        size = np.clip((last - first) / frame, 0, 1)
         velocity = np.where(new[..., None].cpu(), np.float32(0), centre - self._centre)
         self._centre = centre
-        boxes = clip_boxes(boxes_from_centres(position, size), height, width)
         return Slots(
             presence=where_shown(_array(objects.presence)),
-            where=where_shown(np.concatenate([centre, np.clip(size / frame, 0, 1)], -1)),
+            where=where_shown(np.concatenate([centre, size], -1)),
             velocity=where_shown(velocity),
             depth=where_shown(_array(objects.depth)),
             what=where_shown(_array(objects.what.tanh())),
             track_id=np.where(shown, objects.track_id.cpu().numpy(), -1),
-            boxes=where_shown(boxes, np.nan),
+            boxes=where_shown(clip_boxes(boxes, height, width), np.nan),
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from silot_gym.boxes import ComparableBoxes, boxes_from_centres, clip_boxes
+from silot_gym.boxes import ComparableBoxes, clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.tracker import ATTRIBUTE_BOUNDS, Slots, SlotTracker, slot_layout
 
@@ -102,15 +102,15 @@ def test_boxes_agree_with_where(tracked):
     for slots in tracked:
         centre, size = slots.where[..., :2] * extent, slots.where[..., 2:] * extent
         inside = ((centre > 0) & (centre < extent)).all(-1) & (slots.track_id >= 0)
-        expected = clip_boxes(boxes_from_centres(centre, size), HEIGHT, WIDTH)
+        boxes = np.concatenate([centre - size / 2, centre + size / 2], -1)
+        expected = clip_boxes(boxes, HEIGHT, WIDTH)
         np.testing.assert_allclose(slots.boxes[inside], expected[inside], atol=1e-3)
         compared += inside.sum()
     assert compared > 100
 
 
-def test_boxes_by_hand():
-    boxes = boxes_from_centres(np.float32([[10, 20], [0, 0]]), np.float32([[4, 6], [8, 8]]))
-    assert boxes.tolist() == [[8, 17, 12, 23], [-4, -4, 4, 4]]
+def test_boxes_are_clipped():
+    boxes = np.float32([[8, 17, 12, 23], [-4, -4, 4, 4]])
     assert clip_boxes(boxes, height=22, width=11).tolist() == [[8, 17, 11, 22], [0, 0, 4, 4]]
 
 
@@ -164,17 +164,22 @@ def test_frames_may_be_read_only_and_reversed(checkpoint):
 
 
 def test_the_frame_is_prepared_as_for_training(checkpoint):
-    colour = (10, 20, 30)
-    grounded = dataclasses.replace(
-        checkpoint, frames=dataclasses.replace(checkpoint.frames, background=colour)
+    background = np.full((HEIGHT, WIDTH, 3), (10, 20, 30), np.uint8)
+    background[5:20] = 40, 50, 60
+    frames = dataclasses.replace(
+        checkpoint.frames,
+        height=HEIGHT,
+        width=WIDTH,
+        background_colour=(10, 20, 30),
+        background=background,
     )
+    grounded = dataclasses.replace(checkpoint, frames=frames)
     frame = video(1)[0]
-    on_colour = frame.copy()
-    on_colour[(frame == 0).all(-1)] = colour
+    on_background = np.where((frame == 0).all(-1, keepdims=True), background, frame)
     plain = SlotTracker(checkpoint).step(frame)
-    assert_same(SlotTracker(grounded).step(on_colour), plain, rtol=0)
+    assert_same(SlotTracker(grounded).step(on_background), plain, rtol=0)
     with pytest.raises(AssertionError):
-        assert_same(SlotTracker(checkpoint).step(on_colour), plain, atol=1e-3)
+        assert_same(SlotTracker(checkpoint).step(on_background), plain, atol=1e-3)
 
 
 @pytest.mark.parametrize("num_slots", [1, 200])

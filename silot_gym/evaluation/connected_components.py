@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from silot_gym.evaluation.tracks import Tracks
+from silot_gym.frames import pack_colours
 
 Colour = tuple[int, int, int]
 
@@ -101,9 +102,7 @@ def _pack(frames: NDArray[np.uint8]) -> NDArray[np.uint32]:
         raise ValueError(
             f"expected uint8 RGB frames (T, H, W, 3), T >= 1, got {frames.dtype} {frames.shape}"
         )
-    red, green, blue = np.moveaxis(frames.astype(np.uint32), -1, 0)
-    packed: NDArray[np.uint32] = red << 16 | green << 8 | blue
-    return packed
+    return pack_colours(frames)
 
 
 def _regions(

@@ -1,6 +1,7 @@
 """How good a checkpoint is, in figures and to the eye, on episodes that it was not trained on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.draw import draw_boxes
 from silot_gym.evaluation.connected_components import annotate
-from silot_gym.evaluation.predict import follow, object_boxes, predict
+from silot_gym.evaluation.predict import follow, predict
 from silot_gym.evaluation.protocol import PAPER, clips, score
 from silot_gym.rollouts import Episode
 
@@ -33,9 +34,10 @@ def paper_protocol(
         prior predicts without seeing them (from the fourth on).
     """
     seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
-    truth = [annotate(clip, checkpoint.frames.background) for clip in seen]
-    figures = score(truth, predict(checkpoint, seen))
-    unseen = predict(checkpoint, seen, unseen_from=PREDICTION_START)
+    truth = [annotate(clip, checkpoint.frames.background_colour) for clip in seen]
+    cropped = paper_view(checkpoint)
+    figures = score(truth, predict(cropped, seen))
+    unseen = predict(cropped, seen, unseen_from=PREDICTION_START)
     late = score(
         [tracks.after(PREDICTION_START) for tracks in truth],
         [tracks.after(PREDICTION_START) for tracks in unseen],
@@ -47,12 +49,26 @@ def paper_clips(
     game: str | None, episodes: Sequence[Episode], num_clips: int
 ) -> list[NDArray[np.uint8]]:
     """Clips (8, height, width, 3) of held-out episodes, cropped as in the paper."""
-    paper = PAPER.get(game or "")
-    top, bottom, left, right = paper.crop if paper else (0, None, 0, None)
+    height, width = episodes[0].frames.shape[1:]
+    top, bottom, left, right = _crop(game, height, width)
     return [
         np.ascontiguousarray(episodes[i].rgb(start, start + CLIP_LENGTH)[:, top:bottom, left:right])
         for i, start in clips([len(episode) for episode in episodes], num_clips, CLIP_LENGTH)
     ]
+
+
+def paper_view(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint, for frames that are cropped as in the paper."""
+    frames = checkpoint.frames
+    return replace(
+        checkpoint, frames=frames.window(*_crop(frames.game, frames.height, frames.width))
+    )
+
+
+def _crop(game: str | None, height: int, width: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of what the paper uses of a frame; all of it in other games."""
+    paper = PAPER.get(game or "")
+    return paper.crop if paper else (0, height, 0, width)
 
 
 def overlay(
@@ -82,7 +98,7 @@ def overlay(
     for frame, objects in zip(frames, followed, strict=True):
         presence = objects.presence[0].cpu().numpy()
         shown = presence >= checkpoint.presence_threshold
-        boxes = object_boxes(checkpoint, objects)[0]
+        boxes = model.boxes(objects)[0].cpu().numpy()
         boxes[~shown] = np.nan
         # Short numbers for the objects that are shown, in the order in which they appear.
         for identity in objects.track_id[0, shown].tolist():

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from silot_gym.boxes import boxes_from_centres
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.tracks import Tracks
 from silot_gym.objects import Objects
 
 
+@torch.no_grad()
 def predict(
     checkpoint: Checkpoint,
     clips: Sequence[NDArray[np.uint8]],
@@ -38,7 +38,7 @@ def predict(
     for first in range(0, len(clips), batch):
         frames = np.stack(clips[first : first + batch])
         steps = list(follow(checkpoint, frames, num_slots, unseen_from))
-        boxes = np.stack([object_boxes(checkpoint, objects) for objects in steps], 1)
+        boxes = np.stack([checkpoint.model.boxes(objects).cpu().numpy() for objects in steps], 1)
         identity = np.stack([objects.track_id.cpu().numpy() for objects in steps], 1)
         presence = np.stack([objects.presence.cpu().numpy() for objects in steps], 1)
         tracks += [Tracks(*clip) for clip in zip(boxes, identity, presence, strict=True)]
@@ -66,9 +66,3 @@ def follow(
             identity = fresh.where(objects.track_id < 0, objects.track_id)
             objects = replace(objects, track_id=identity)
         yield objects
-
-
-def object_boxes(checkpoint: Checkpoint, objects: Objects) -> NDArray[np.float32]:
-    """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in pixels, not clipped."""
-    size = objects.size(checkpoint.model.config.anchor_size)
-    return boxes_from_centres(objects.position.cpu().numpy(), size.cpu().numpy())

@@ -21,7 +21,6 @@ from silot_gym.evaluation.connected_components import (
     connected_components,
     link,
 )
-from silot_gym.evaluation.predict import object_boxes
 from silot_gym.evaluation.tracking import tracking_metrics
 from silot_gym.evaluation.tracks import Tracks
 from silot_gym.tracker import SlotTracker
@@ -78,7 +77,7 @@ def spair_tracks(
             assert found is not None  # discovery was not left out
             confidence = found.presence[0].float().cpu().numpy()
             shown = confidence >= least_presence
-            boxes.append(clip_boxes(object_boxes(checkpoint, found)[0, shown], height, width))
+            boxes.append(clip_boxes(model.boxes(found)[0].cpu().numpy()[shown], height, width))
             presence.append(confidence[shown])
         linked = link(boxes, MAX_STEP)
         tracks.append(

@@ -43,13 +43,18 @@ class ModelConfig:
     initial_std: float = 0.1
     """Standard deviation of positions and sizes before training; 1 in the paper, whose first
     thousand steps look in random places."""
+    initial_size: float = 12.0
+    """Side of boxes before training; half an anchor in the paper, from where boxes grow over
+    several objects at once."""
     presence_temperature: float = 0.5
     """Of the binary concrete presence; 1 in the paper, where half a presence under twice the
     brightness explains dim sprites at half the price."""
 
-    size_prior_mean: float = -2.5
-    """Of the logit of the size in anchors: 2.4 pixels, as in the paper for Space Invaders."""
-    size_prior_std: float = 0.5
+    size_prior_mean: float = -1.5
+    """Of the logit of the size in anchors: 5.8 pixels; -2.2 in the paper, 2.4 pixels."""
+    size_prior_std: float = 1.0
+    """0.5 in the paper, which makes boxes tight and cuts large objects into pieces. Here boxes are
+    loose, and `SILOT.boxes` fits them to what is seen."""
     shift_prior_std: float = 0.3
     what_change_prior_std: float = 0.4
 
@@ -80,6 +85,8 @@ class ModelConfig:
             attention_std=0.1 * anchor_size,
             search_margin=0.0,
             initial_std=1.0,
+            initial_size=anchor_size / 2,
             presence_temperature=1.0,
             size_prior_mean=-2.2,
+            size_prior_std=0.5,
         )

@@ -1,5 +1,7 @@
 """Discovery: what is in the frame that no tracked object accounts for (section 3.3)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +9,7 @@ from silot_gym.model.attention import CellAttention
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence
 from silot_gym.model.networks import CELL_SIZE, Backbone, cell_corners, grid_size, mlp
-from silot_gym.model.propagation import describe, keep_value, start_certain
+from silot_gym.model.propagation import describe, keep_value, last_bias, start_certain
 from silot_gym.model.rendering import extract_glimpses
 from silot_gym.objects import Objects, squash
 
@@ -40,6 +42,9 @@ class Discovery(nn.Module):
         self.initial_hidden = nn.Parameter(torch.zeros(config.hidden_dim))
         for head in (self.where_head, self.what_head):
             start_certain(head, config.initial_std)
+        start_size = config.initial_size / config.anchor_size
+        with torch.no_grad():
+            last_bias(self.where_head)[2:4] = math.log(start_size / (1 - start_size))
 
     def forward(
         self, frame: Tensor, propagated: Objects, training_wheels: float = 0.0

@@ -37,10 +37,16 @@ def keep_value(value: Tensor, training_wheels: float) -> Tensor:
 
 def start_certain(head: nn.Sequential, std: float) -> None:
     """Let a head of means and standard deviations start with the latter at `std`."""
+    bias = last_bias(head)
+    with torch.no_grad():
+        bias[len(bias) // 2 :] = std_logit(std)
+
+
+def last_bias(head: nn.Sequential) -> Tensor:
+    """What a head adds to its outputs."""
     last = head[-1]
     assert isinstance(last, nn.Linear)
-    with torch.no_grad():
-        last.bias[last.out_features // 2 :] = std_logit(std)
+    return last.bias
 
 
 class Propagation(nn.Module):

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample
+from torch.nn import functional
 
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.networks import mlp
@@ -11,6 +11,10 @@ from silot_gym.objects import Objects
 _COLOUR_SCALE = 2.0
 _ALPHA_SCALE, _ALPHA_BIAS = 0.1, 5.0
 """The paper's for Atari: sprites are opaque rectangles, and stay so."""
+_VISIBLE = 0.2
+"""Brightness, as a share of a sprite's brightest texel, from which on a texel is seen."""
+_BLACK = 0.02
+"""Brightness up to which a texel is never seen."""
 
 
 def extract_glimpses(frame: Tensor, position: Tensor, size: Tensor, texels: int) -> Tensor:
@@ -35,7 +39,7 @@ def extract_glimpses(frame: Tensor, position: Tensor, size: Tensor, texels: int)
     shape = (batch, count, texels, texels)
     grid = torch.stack([x[:, :, None].expand(shape), y[..., None].expand(shape)], -1)
     grid = grid.view(batch, count * texels, texels, 2)
-    glimpses = grid_sample(frame, grid, padding_mode="zeros", align_corners=False)
+    glimpses = functional.grid_sample(frame, grid, padding_mode="zeros", align_corners=False)
     glimpses = glimpses.view(batch, 3, count, texels * texels)
     return glimpses.transpose(1, 2).flatten(2)
 
@@ -59,6 +63,44 @@ def hat_weights(position: Tensor, size: Tensor, texels: int, pixels: int) -> Ten
     return (1 - (texel[..., None] - torch.arange(texels, device=texel.device)).abs()).relu()
 
 
+def visible_boxes(shown: Tensor, position: Tensor, size: Tensor) -> Tensor:
+    """The smallest boxes around what can be seen of sprites.
+
+    A sprite is opaque, so that a box that is too large costs its object nothing where there is
+    nothing beside it; only the prior of the size makes boxes tight, and a strong one cuts large
+    objects into pieces. Here the prior may be weak: what is black is not part of an object.
+
+    Args:
+        shown: (B, N, s, s) brightness of the sprites' texels, in [0, 1].
+        position: (B, N, 2) centres (x, y) of the sprites in pixels.
+        size: (B, N, 2) their widths and heights in pixels.
+
+    Returns:
+        (B, N, 4) boxes (x0, y0, x1, y1) in pixels; a black sprite has its whole box.
+    """
+    corner = position - size / 2
+    least = (_VISIBLE * shown.amax((-1, -2))).clamp(min=_BLACK)
+    across, down = shown.amax(-2), shown.amax(-1)
+    first = [_first_visible(profile, least) for profile in (across, down)]
+    last = [1 - _first_visible(profile.flip(-1), least) for profile in (across, down)]
+    ends = torch.stack([torch.stack(first, -1), torch.stack(last, -1)], -2)  # (B, N, 2, 2)
+    return (corner[..., None, :] + ends * size[..., None, :]).flatten(-2)
+
+
+def _first_visible(profile: Tensor, least: Tensor) -> Tensor:
+    """Where profiles (..., s), linear between texels' centres, first rise above `least` (...).
+
+    In shares of the profile's length; 0 where they never do.
+    """
+    around = functional.pad(profile, (1, 0))  # whose centres are at -1/2, 1/2, 3/2, ...
+    seen = around > least[..., None]
+    inner = seen.int().argmax(-1, keepdim=True)
+    outer = (inner - 1).clamp(min=0)
+    below, above = around.gather(-1, outer)[..., 0], around.gather(-1, inner)[..., 0]
+    rise = inner[..., 0] - 1.5 + (least - below) / (above - below).clamp(min=1e-6)
+    return rise.clamp(min=0).where(seen.any(-1), 0) / profile.shape[-1]
+
+
 class Renderer(nn.Module):
     """Objects to a frame: the decoder g(x | z) of the paper (section 3.6).
 
@@ -80,6 +122,12 @@ class Renderer(nn.Module):
         colour = (_COLOUR_SCALE * logits[..., :3, :, :]).clamp(-10, 10).sigmoid()
         alpha = (_ALPHA_SCALE * logits[..., 3:, :, :] + _ALPHA_BIAS).clamp(-10, 10).sigmoid()
         return colour, alpha
+
+    def boxes(self, objects: Objects) -> Tensor:
+        """Boxes (B, K, 4) in pixels around what can be seen of objects; see `visible_boxes`."""
+        colour, alpha = self.sprites(objects.what)
+        size = objects.size(self.anchor_size)
+        return visible_boxes((colour * alpha).amax(-3), objects.position, size)
 
     def forward(self, objects: Objects, height: int, width: int) -> Tensor:
         """Objects of B streams to frames (B, 3, height, width) in [0, 1] on black."""

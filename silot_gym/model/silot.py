@@ -92,6 +92,11 @@ class SILOT(nn.Module):
         frame: Tensor = self.renderer(objects, height, width)
         return frame
 
+    def boxes(self, objects: Objects) -> Tensor:
+        """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in pixels, around what is seen of them."""
+        boxes: Tensor = self.renderer.boxes(objects)
+        return boxes
+
     @torch.no_grad()
     def reconstruct(self, video: Tensor) -> tuple[list[Objects], Tensor]:
         """Objects and reconstruction of each frame of a video (B, T, 3, height, width)."""

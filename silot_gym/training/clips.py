@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from silot_gym.frames import FrameConfig
+from silot_gym.frames import FrameConfig, pack_colours
 from silot_gym.rollouts import Episode
 
 
@@ -19,8 +19,8 @@ class ClipSampler:
     bullet, a lone digit) would be learned long after what fills the screen.
     """
 
-    def __init__(self, episodes: Sequence[Episode], crop_size: int) -> None:
-        """Takes the episodes and the side of a crop in pixels.
+    def __init__(self, episodes: Sequence[Episode], frames: FrameConfig, crop_size: int) -> None:
+        """Takes the episodes, their preprocessing and the side of a crop in pixels.
 
         Raises:
             ValueError: the frames are smaller than the crop.
@@ -28,13 +28,19 @@ class ClipSampler:
         height, width = episodes[0].frames.shape[1:]
         check_crop(crop_size, height, width)
         self.episodes = episodes
+        self.frames = frames
         self.crop_size = crop_size
         self.lengths = np.array([len(episode) for episode in episodes])
-        self.backgrounds = [int(_colour_counts(episode).argmax()) for episode in episodes]
+        colour = np.array(frames.background_colour, np.uint8)
+        background = frames.background
+        if background is None:
+            background = np.full((height, width, 3), colour)
+        self._nothing = [
+            (_indices(colour, episode.palette), _indices(background, episode.palette))
+            for episode in episodes
+        ]
 
-    def draw(
-        self, rng: np.random.Generator, batch: int, length: int, frames: FrameConfig
-    ) -> Tensor:
+    def draw(self, rng: np.random.Generator, batch: int, length: int) -> Tensor:
         """`batch` clips of `length` frames as the model sees them: (B, T, 3, crop, crop).
 
         Raises:
@@ -48,7 +54,7 @@ class ClipSampler:
             )
         chosen = rng.choice(len(starts), size=batch, p=starts / starts.sum())
         clips = [self._clip(rng, int(i), int(rng.integers(starts[i])), length) for i in chosen]
-        return frames.prepare(torch.from_numpy(np.stack(clips)))
+        return torch.from_numpy(np.stack(clips)).movedim(-1, -3).float() / 255
 
     def _clip(
         self, rng: np.random.Generator, index: int, start: int, length: int
@@ -56,18 +62,27 @@ class ClipSampler:
         """One clip (T, crop, crop, 3)."""
         episode, side = self.episodes[index], self.crop_size
         frames = episode.frames[start : start + length]
+        colour, background = self._nothing[index]
         shown = frames[rng.integers(length)]
-        colours = np.bincount(shown.ravel(), minlength=len(episode.palette))
-        colours[self.backgrounds[index]] = 0
-        present = np.flatnonzero(colours)
+        something = (shown != colour) & (shown != background)
+        present = np.flatnonzero(np.bincount(shown[something]))
         corner = np.array([0, 0])
         room = np.array(shown.shape) - side
         if len(present):
-            pixels = np.argwhere(shown == rng.choice(present))
+            pixels = np.argwhere((shown == rng.choice(present)) & something)
             corner = rng.choice(pixels) - rng.integers(side, size=2)
         y, x = np.clip(corner, 0, room)
-        clip: NDArray[np.uint8] = episode.palette[frames[:, y : y + side, x : x + side]]
+        crop = frames[:, y : y + side, x : x + side]
+        # What `FrameConfig.prepare` does, on indices instead of colours.
+        clip: NDArray[np.uint8] = episode.palette[crop]
+        clip[(crop == colour) | (crop == background[y : y + side, x : x + side])] = 0
         return clip
+
+
+def _indices(colours: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Where a palette (P, 3) has colours (..., 3); -1 where it has not."""
+    same = pack_colours(colours)[..., None] == pack_colours(palette)
+    return np.where(same.any(-1), same.argmax(-1), -1)
 
 
 def check_crop(crop_size: int, height: int, width: int) -> None:
@@ -81,20 +96,3 @@ def check_crop(crop_size: int, height: int, width: int) -> None:
             f"expected a crop size of 1 or more and no larger than the frames of {width} x "
             f"{height}, got {crop_size}"
         )
-
-
-def common_colour(episodes: Sequence[Episode]) -> tuple[int, int, int]:
-    """The colour (red, green, blue) in 0..255 that most pixels of the episodes have."""
-    counts: dict[tuple[int, int, int], int] = {}
-    for episode in episodes:
-        for (red, green, blue), count in zip(
-            episode.palette.tolist(), _colour_counts(episode).tolist(), strict=True
-        ):
-            counts[red, green, blue] = counts.get((red, green, blue), 0) + count
-    return max(counts, key=lambda colour: counts[colour])
-
-
-def _colour_counts(episode: Episode) -> NDArray[np.int64]:
-    """Pixels of each of the palette's colours, in some twenty of the episode's frames."""
-    some = episode.frames[:: max(1, len(episode) // 20)]
-    return np.bincount(some.ravel(), minlength=len(episode.palette))

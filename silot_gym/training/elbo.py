@@ -1,5 +1,7 @@
 """The evidence lower bound that SILOT is trained on (sections 3.7 and 3.8 of the paper)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,7 @@ class ELBO(nn.Module):
         video: Tensor,
         *,
         count_log_odds: float,
-        discovery_dropout: float = 0.0,
+        discover: Sequence[bool] | None = None,
         training_wheels: float = 0.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of clips, averaged over the batch, and its terms (detached).
@@ -43,8 +45,8 @@ class ELBO(nn.Module):
         Args:
             video: (B, T, 3, height, width) in [0, 1].
             count_log_odds: log-odds of the count prior's s.
-            discovery_dropout: probability that a frame after the first goes without discovery.
-                Drawn for the whole batch, so that a dropped frame costs nothing.
+            discover: for each frame, whether objects are looked for; by default in all. One
+                choice for the whole batch, so that a frame without discovery costs nothing.
             training_wheels: see `SILOT.step`.
 
         Returns:
@@ -57,9 +59,11 @@ class ELBO(nn.Module):
         last: Objects | None = None
         tracked: list[Objects] = []
         for t, frame in enumerate(video.unbind(1)):
-            discover = t == 0 or float(torch.rand(())) >= discovery_dropout
             output = self.model.step(
-                frame, last, discover=discover, training_wheels=training_wheels
+                frame,
+                last,
+                discover=discover is None or discover[t],
+                training_wheels=training_wheels,
             )
             if output.discovered_latents is not None:
                 terms["discovery"] = terms["discovery"] + self._discovery(output)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
-from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT
 from silot_gym.training.clips import ClipSampler
 from silot_gym.training.elbo import ELBO
@@ -62,7 +61,6 @@ def fit(
     model: SILOT,
     train: ClipSampler,
     validation: ClipSampler,
-    frames: FrameConfig,
     config: FitConfig,
     folder: Path,
     *,
@@ -79,10 +77,10 @@ def fit(
         model: what is trained, in place.
         train: draws the clips to learn from.
         validation: draws the clips to choose the best weights by.
-        frames: the preprocessing.
         config: how to train.
         folder: where the resume file and the TensorBoard log go.
-        fabric: device and precision.
+        fabric: devices and precision. Several processes share the clips of each update, and only
+            the first of them writes.
         minutes: stop after so many minutes of training, those before an interruption counted in.
         progress: whether to show a bar.
 
@@ -90,44 +88,53 @@ def fit(
         How it went: steps, seconds, best_step and best_loss (nats a frame).
 
     Raises:
+        ValueError: the batch can't be shared by the processes evenly.
         TrainingError: the loss explodes again and again, or the resume file is damaged or was
             written under other settings.
         KeyboardInterrupt: after Ctrl-C, when all is saved; its message says how to go on.
     """
     schedule = config.schedule
+    if config.batch_size % fabric.world_size:
+        raise ValueError(
+            f"expected a batch size that {fabric.world_size} processes can share evenly, "
+            f"got {config.batch_size}"
+        )
     bare_elbo, optimizer = ELBO(model), torch.optim.Adam(model.parameters(), fused=True)
     elbo, fabric_optimizer = fabric.setup(bare_elbo, optimizer)
-    settings = flat_settings(model=model.config, frames=frames, fit=config)
-    state = TrainingState(model, optimizer, settings, folder)
+    settings = flat_settings(
+        model=asdict(model.config), frames=train.frames.numbers(), fit=asdict(config)
+    )
+    state = TrainingState(model, optimizer, settings, folder, writes=fabric.is_global_zero)
     if (folder / RESUME_FILE).exists():
         state.load()
-    else:
-        state.save()
+    fabric.barrier()  # lest a process finds the file that another one writes next
+    state.save()
     held_out = fabric.to_device(
         validation.draw(
             np.random.default_rng(config.seed),
             config.validation_clips,
             config.validation_length,
-            frames,
         )
     )
 
     def update() -> tuple[Tensor, dict[str, Tensor]]:
-        """One step down the gradient; its clips and noise depend on nothing but the step."""
-        seeds = np.random.SeedSequence((config.seed, state.step, state.steps_back))
-        torch.manual_seed(int(seeds.generate_state(1)[0]))
-        clips = train.draw(
-            np.random.default_rng(seeds),
-            config.batch_size,
-            schedule.clip_length_at(state.step),
-            frames,
-        )
+        """One step down the gradient; what it draws depends on nothing but the step.
+
+        All processes draw the same clips and take their share; the noise is each one's own.
+        """
+        seeds = (config.seed, state.step, state.steps_back)
+        rng = np.random.default_rng(seeds)
+        noise = np.random.SeedSequence((*seeds, fabric.global_rank))
+        torch.manual_seed(int(noise.generate_state(1)[0]))
+        length = schedule.clip_length_at(state.step)
+        clips = train.draw(rng, config.batch_size, length)
+        discover = [t == 0 or rng.random() >= schedule.discovery_dropout for t in range(length)]
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate_at(state.step)
         loss, terms = elbo(
-            fabric.to_device(clips),
+            fabric.to_device(clips.chunk(fabric.world_size)[fabric.global_rank]),
             count_log_odds=schedule.count_log_odds_at(state.step),
-            discovery_dropout=schedule.discovery_dropout,
+            discover=discover,
             training_wheels=schedule.training_wheels_at(state.step),
         )
         fabric_optimizer.zero_grad()
@@ -138,7 +145,14 @@ def fit(
         fabric_optimizer.step()
         # A gradient that is not finite has just spoilt the weights, though the loss was fine.
         assert norm is not None
-        return loss.detach().where(norm.isfinite(), math.nan), terms
+        mean = fabric.all_reduce(loss.detach(), reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return mean.where(norm.isfinite(), math.nan), terms
+
+    def anywhere(flag: bool) -> bool:
+        """Whether a flag is up in any process."""
+        flags = fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum")
+        return bool(flags)
 
     def validate(journal: Journal) -> None:
         """Loss on the held-out clips, with nothing drawn; the best weights are kept."""
@@ -154,9 +168,12 @@ def fit(
     started = time.monotonic() - state.seconds
     with (
         Interrupt() as interrupt,
-        Journal(folder, state.step) as journal,
+        Journal(folder, state.step, writes=fabric.is_global_zero) as journal,
         tqdm(
-            total=schedule.steps, initial=state.step, desc="training", disable=not progress
+            total=schedule.steps,
+            initial=state.step,
+            desc="training",
+            disable=not (progress and fabric.is_global_zero),
         ) as bar,
     ):
         finished = state.step >= schedule.steps
@@ -178,13 +195,14 @@ def fit(
                 scalars = _per_frame(loss, terms, length)
                 bar.set_postfix(loss=f"{scalars['loss']:.0f}", objects=f"{scalars['objects']:.1f}")
                 journal.scalars("train", scalars, state.step)
-            late = minutes is not None and state.seconds > 60 * minutes
+            late = minutes is not None and anywhere(state.seconds > 60 * minutes)
             finished = late or state.step == schedule.steps
+            stop = anywhere(interrupt.requested)
             if finished or state.step % config.validate_every == 0:
                 validate(journal)
-            if finished or interrupt.requested or state.step % config.save_every == 0:
+            if finished or stop or state.step % config.save_every == 0:
                 state.save()
-            if interrupt.requested and not finished:
+            if stop and not finished:
                 raise KeyboardInterrupt(
                     f"saved at step {state.step} of {schedule.steps}: go on with --resume"
                 )

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from silot_gym.boxes import boxes_from_centres
 from silot_gym.draw import draw_boxes
 from silot_gym.model import SILOT
 
@@ -19,28 +18,36 @@ _PICTURE_SCALE = 3
 class Journal:
     """The log of a run; a resumed run goes on in it from its step."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self._writer = SummaryWriter(folder / "tensorboard", purge_step=step)
+    def __init__(self, folder: Path, step: int, writes: bool = True) -> None:
+        """Opens the log of a folder; with `writes` false all that is told is forgotten."""
+        self._writer: SummaryWriter | None = None
+        if writes:
+            self._writer = SummaryWriter(folder / "tensorboard", purge_step=step)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
         """Add a point to the curve of each value."""
+        if self._writer is None:
+            return
         for name, value in values.items():
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
+    @torch.no_grad()
     def pictures(self, model: SILOT, video: Tensor, step: int) -> None:
         """Show a clip (T, 3, height, width): frames with boxes above, reconstructions below."""
+        if self._writer is None:
+            return
         tracked, reconstruction = model.reconstruct(video[None])
         rows = []
         for objects, frame, rebuilt in zip(tracked, video, reconstruction[0], strict=True):
             presence = objects.presence[0].cpu().numpy()
-            size = objects.size(model.config.anchor_size)[0].cpu().numpy()
-            boxes = boxes_from_centres(objects.position[0].cpu().numpy(), size)
+            boxes = model.boxes(objects)[0].cpu().numpy()
             shown = np.where(presence[:, None] > 0.5, boxes, np.nan).astype(np.float32)
             slots = np.arange(len(presence))
             above = draw_boxes(_to_uint8(frame), shown, slots, presence, scale=_PICTURE_SCALE)

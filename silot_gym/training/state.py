@@ -1,6 +1,5 @@
 """All that a training knows of itself, in memory and in one file."""
 
-import dataclasses
 import io
 import math
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ class TrainingState:
         optimizer: its optimiser.
         settings: what the training was asked to do; a file with other settings is refused.
         folder: where the file is.
+        writes: whether `save` does anything; of several processes one does.
         step: updates done.
         steps_back: how often the training went back to a save after an explosion.
         first_loss: nats a frame before the first update.
@@ -42,6 +42,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     settings: dict[str, Any]
     folder: Path
+    writes: bool = True
     step: int = 0
     steps_back: int = 0
     first_loss: float = math.nan
@@ -54,6 +55,8 @@ class TrainingState:
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
+        if not self.writes:
+            return
         content = {
             "settings": self.settings,
             "model": self.model.state_dict(),
@@ -116,14 +119,11 @@ class TrainingState:
         self.save()
 
 
-def flat_settings(**configs: Any) -> dict[str, Any]:
-    """Dataclasses as one flat dictionary of plain values, by dotted names."""
+def flat_settings(**groups: dict[str, Any]) -> dict[str, Any]:
+    """Groups of plain values, some of them groups again, as one dictionary by dotted names."""
     flat: dict[str, Any] = {}
-    for prefix, config in configs.items():
-        for name, value in dataclasses.asdict(config).items():
-            flat |= (
-                {f"{prefix}.{name}.{k}": v for k, v in value.items()}
-                if isinstance(value, dict)
-                else {f"{prefix}.{name}": value}
-            )
+    for group, values in groups.items():
+        for name, value in values.items():
+            inner = value if isinstance(value, dict) else {"": value}
+            flat |= {".".join(filter(None, (group, name, k))): v for k, v in inner.items()}
     return flat

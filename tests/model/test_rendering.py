@@ -1,9 +1,13 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from silot_gym.model import ModelConfig
-from silot_gym.model.rendering import Renderer, extract_glimpses, hat_weights
+from silot_gym.model.rendering import Renderer, extract_glimpses, hat_weights, visible_boxes
 from silot_gym.objects import Objects
 
 CONFIG = ModelConfig(num_slots=3, glimpse_size=6, what_dim=4, hidden_dim=5, decoder_dims=(16,))
@@ -142,3 +146,143 @@ def test_gradients_of_position_and_size_by_finite_differences() -> None:
     where = torch.tensor([6.13, 5.77], dtype=torch.float64, requires_grad=True)
     size = torch.tensor([4.91, 6.37], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(paste, (where, size), eps=1e-7)
+
+
+POSITION, SIZE = torch.tensor([[[20.0, 30.0]]]), torch.tensor([[[16.0, 24.0]]])
+TEXEL = torch.tensor([2.0, 3.0, 2.0, 3.0])  # of a sprite of 8 x 8 texels that has that size
+
+
+def lit(rows: slice, columns: slice, brightness: float = 0.8) -> Tensor:
+    """A sprite of 8 x 8 texels, black but for a rectangle."""
+    sprite = torch.zeros(1, 1, 8, 8)
+    sprite[..., rows, columns] = brightness
+    return sprite
+
+
+def box_of(sprite: Tensor, position: Tensor = POSITION, size: Tensor = SIZE) -> Tensor:
+    """The visible box (4,) of one sprite."""
+    return visible_boxes(sprite, position, size)[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (slice(3, 5), slice(1, 6)),
+        (slice(0, 8), slice(0, 8)),
+        (slice(0, 1), slice(7, 8)),
+        (slice(6, 8), slice(4, 5)),
+    ],
+)
+def test_the_box_of_a_lit_rectangle_is_the_rectangle(rows: slice, columns: slice) -> None:
+    box = box_of(lit(rows, columns))
+    corners = torch.tensor([columns.start, rows.start, columns.stop, rows.stop])
+    expected = torch.tensor([12.0, 18.0, 12.0, 18.0]) + corners * TEXEL
+    assert ((box - expected).abs() <= 0.5 * TEXEL).all()
+
+
+def test_a_soft_edge_lies_between_an_edge_with_and_one_without_it() -> None:
+    without, whole = lit(slice(3, 5), slice(3, 6)), lit(slice(3, 5), slice(2, 6))
+    edges = [box_of(without)[0]]
+    for share in (0.3, 0.5, 0.7):
+        edges.append(box_of(without.lerp(whole, share))[0])
+        assert torch.equal(box_of(without.lerp(whole, share))[1:], box_of(without)[1:])
+    edges.append(box_of(whole)[0])
+    assert all(inner > outer for inner, outer in pairwise(edges))
+
+
+def test_the_box_is_where_interpolated_sprites_are_bright() -> None:
+    torch.manual_seed(0)
+    sprites = torch.rand(2, 3, 7, 7) ** 3
+    sprites[0, :, :2], sprites[1, :, :, 4:] = 0, 0
+    sprites[0, 0, 3:], sprites[1, 1, :6] = 0, 0
+    position, size = 40 * torch.rand(2, 3, 2), 5 + 20 * torch.rand(2, 3, 2)
+    boxes = visible_boxes(sprites, position, size)
+    places = np.linspace(0, 7, 70_001)
+    for stream in range(2):
+        for n in range(3):
+            sprite = sprites[stream, n].numpy()
+            for axis in (0, 1):  # x, y
+                profile = np.pad(sprite.max(axis), 1)
+                bright = np.interp(places, np.arange(9) - 0.5, profile) > 0.2 * sprite.max()
+                ends = places[bright][[0, -1]] / 7 - 0.5
+                expected = position[stream, n, axis].item() + ends * size[stream, n, axis].item()
+                np.testing.assert_allclose(boxes[stream, n, axis::2], expected, atol=0.005)
+
+
+@pytest.mark.parametrize("brightness", [0.0, 0.01, 0.02])
+def test_a_black_sprite_has_its_whole_box(brightness: float) -> None:
+    black = lit(slice(3, 5), slice(3, 5), brightness)
+    assert box_of(black).tolist() == [12.0, 18.0, 28.0, 42.0]
+
+
+def test_moving_and_stretching_an_object_does_so_to_its_box() -> None:
+    sprite = lit(slice(1, 4), slice(2, 7))
+    sprite[..., 4, 3] = 0.3
+    shift = torch.tensor([7.25, -11.5])
+    moved = box_of(sprite, POSITION + shift)
+    torch.testing.assert_close(moved, box_of(sprite) + shift.repeat(2))
+    origin = torch.zeros_like(POSITION)
+    torch.testing.assert_close(box_of(sprite, origin, 3 * SIZE), 3 * box_of(sprite, origin))
+
+
+def test_mirroring_and_turning_a_sprite_does_so_to_its_box() -> None:
+    torch.manual_seed(0)
+    sprite = lit(slice(1, 4), slice(2, 7)) * (0.3 + 0.7 * torch.rand(8, 8))
+    origin = torch.zeros_like(POSITION)
+    x0, y0, x1, y1 = box_of(sprite, origin)
+    mirrored = box_of(sprite.flip(-1), origin)
+    torch.testing.assert_close(mirrored, torch.stack([-x1, y0, -x0, y1]))
+    turned = box_of(sprite.mT, origin, SIZE.flip(-1))
+    torch.testing.assert_close(turned, torch.stack([y0, x0, y1, x1]))
+
+
+@pytest.mark.parametrize("share", [0.15, 0.5, 1.25])
+def test_brightness_does_not_change_the_box(share: float) -> None:
+    torch.manual_seed(0)
+    sprite = lit(slice(1, 4), slice(2, 7)) * torch.rand(8, 8)
+    torch.testing.assert_close(box_of(share * sprite), box_of(sprite))
+
+
+def test_a_dim_speck_is_left_out_and_a_brighter_one_is_not() -> None:
+    sprite = lit(slice(3, 5), slice(3, 5))
+    dim, brighter = sprite.clone(), sprite.clone()
+    dim[..., 0, 7], brighter[..., 0, 7] = 0.15 * 0.8, 0.3 * 0.8
+    assert torch.equal(box_of(dim), box_of(sprite))
+    x0, y0, x1, y1 = (box_of(brighter) - box_of(sprite)).tolist()
+    assert (x0, y1) == (0, 0)
+    assert y0 < -6  # of the 9 pixels between the speck's edge and the square's
+    assert x1 > 4  # of 6
+
+
+@pytest.mark.parametrize("outside", ["black", "transparent"])
+@pytest.mark.parametrize("seed", range(4))
+def test_boxes_are_around_the_pixels_that_are_rendered(outside: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    renderer = Renderer(CONFIG)
+    top, left = torch.randint(1, 4, (2,)).tolist()
+    bottom, right = top + 2, left + 1
+    colour, alpha = torch.full((3, 6, 6), 5.0), torch.zeros(1, 6, 6)
+    colour[:, top + seed % 2, left] = torch.tensor([-0.2, -5, -5])  # dark red below or above white
+    if outside == "black":
+        colour[:, :top], colour[:, bottom:], colour[..., :left], colour[..., right:] = [-5] * 4
+    else:
+        alpha[:, :top], alpha[:, bottom:], alpha[..., :left], alpha[..., right:] = [-200] * 4
+    last = renderer.decoder[-1]
+    assert isinstance(last, torch.nn.Linear)
+    torch.nn.init.zeros_(last.weight)
+    last.bias.data = torch.cat([colour, alpha]).flatten()
+    position, size_logit = 20 + 20 * torch.rand(2, 1, 2), 0.5 * torch.randn(2, 1, 2)
+    one = Objects(
+        **{
+            **vars(some_objects(1)),
+            "position": position,
+            "size_logit": size_logit,
+            "presence": torch.ones(2, 1),
+        }
+    )
+    with torch.no_grad():
+        boxes, frames = renderer.boxes(one), renderer(one, 60, 60)
+    for box, frame in zip(boxes[:, 0], frames, strict=True):
+        seen = (frame.amax(0) > 0.2 * frame.max()).nonzero()
+        first, beyond = seen.min(0).values.flip(0), seen.max(0).values.flip(0) + 1
+        torch.testing.assert_close(box, torch.cat([first, beyond]).float(), atol=1.2, rtol=0)

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 
 from pretrain import collect_and_train, evaluate
 from silot_gym.checkpoint import Checkpoint, CheckpointError
+from silot_gym.frames import FrameConfig
+from silot_gym.model import SILOT
 from silot_gym.programs import require, run
 from silot_gym.rollouts import RolloutError, RolloutStore
 from tests.tiny import TINY
@@ -41,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_a_checkpoint_figures_a_film_and_curves(finished: Path) -> None:
     checkpoint = Checkpoint.load(finished)
     assert checkpoint.frames.game == "Pong"
-    assert checkpoint.frames.background == (144, 72, 17)
+    assert checkpoint.frames.background_colour == (144, 72, 17)
     assert checkpoint.origin["steps"] == 6
     metrics = json.loads((finished / "metrics.json").read_text())
     assert {"MOTA", "AP", "count_error", "prior_MOTA", "command", "game"} <= metrics.keys()
@@ -144,6 +146,11 @@ def test_wrong_checkpoints_are_refused(finished: Path, tmp_path: Path) -> None:
     (garbled / "config.json").write_text(json.dumps(config)[:-30])
     with pytest.raises(CheckpointError, match=r"config.json is damaged"):
         Checkpoint.load(garbled)
+    resized = damaged("resized")
+    frames = {**config["frames"], "height": 100}
+    (resized / "config.json").write_text(json.dumps({**config, "frames": frames}))
+    with pytest.raises(CheckpointError, match=r"does not fit: expected a background \(100, 160, 3"):
+        Checkpoint.load(resized)
     unfinished = damaged("unfinished")
     (unfinished / "config.json").unlink()
     with pytest.raises(CheckpointError, match="finish this one with --resume"):
@@ -157,12 +164,28 @@ def test_a_checkpoint_comes_back_as_it_was(finished: Path, tmp_path: Path) -> No
     checkpoint.save(tmp_path)
     again = Checkpoint.load(tmp_path)
     assert again.frames == checkpoint.frames
+    assert again.frames.background is not None
+    assert np.array_equal(again.frames.background, checkpoint.frames.background)
     assert again.model.config == checkpoint.model.config
     frame = checkpoint.frames.prepare(
         torch.from_numpy(np.random.default_rng(0).integers(0, 255, (1, 60, 60, 3), np.uint8))
     )
     one, two = checkpoint.model.step(frame, None), again.model.step(frame, None)
     assert torch.equal(one.objects.presence, two.objects.presence)
+
+
+def test_a_checkpoint_keeps_any_background(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    noisy = FrameConfig(None, 40, 30, background_colour=(1, 2, 3), background=noise)
+    for frames in (FrameConfig(None, 40, 30), noisy, noisy.window(0, 40, 5, 25)):
+        Checkpoint(SILOT(TINY), frames).save(tmp_path)
+        again = Checkpoint.load(tmp_path).frames
+        assert again == frames
+        if frames.background is None:
+            assert again.background is None
+        else:
+            assert again.background is not None
+            assert np.array_equal(again.background, frames.background)
 
 
 def test_a_program_ends_with_one_line_and_status_2(

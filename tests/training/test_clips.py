@@ -4,7 +4,7 @@ import torch
 
 from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
-from silot_gym.training.clips import ClipSampler, common_colour
+from silot_gym.training.clips import ClipSampler
 
 PALETTE = np.array([[0, 0, 0], [200, 0, 0], [0, 150, 30]], np.uint8)
 FRAMES = FrameConfig("Pong", 40, 50)
@@ -20,8 +20,8 @@ def episode(length: int = 12) -> Episode:
 
 
 def test_every_crop_shows_something_at_the_true_place_in_time() -> None:
-    sampler = ClipSampler([episode()], 16)
-    clips = sampler.draw(np.random.default_rng(0), 64, 2, FRAMES)
+    sampler = ClipSampler([episode()], FRAMES, 16)
+    clips = sampler.draw(np.random.default_rng(0), 64, 2)
     assert clips.shape == (64, 2, 3, 16, 16)
     assert clips.dtype == torch.float32
     assert (clips.amax((1, 2, 3, 4)) > 0).all()
@@ -36,37 +36,78 @@ def test_rare_colours_are_seen_as_often_as_common_ones() -> None:
     frames = np.zeros((1, 40, 50), np.uint8)
     frames[0, :10, :20] = 1
     frames[0, 38, 48] = 2
-    sampler = ClipSampler([Episode(frames, PALETTE, np.zeros(1, np.int64))], 8)
-    clips = sampler.draw(np.random.default_rng(0), 400, 1, FRAMES)
+    sampler = ClipSampler([Episode(frames, PALETTE, np.zeros(1, np.int64))], FRAMES, 8)
+    clips = sampler.draw(np.random.default_rng(0), 400, 1)
     green = (clips[:, 0, 1] > 0.5).flatten(1).any(1).float().mean().item()
     assert 0.4 < green < 0.6
 
 
 def test_the_same_generator_gives_the_same_clips() -> None:
-    sampler = ClipSampler([episode(), episode(8)], 16)
-    first, second = (sampler.draw(np.random.default_rng(3), 4, 2, FRAMES) for _ in range(2))
+    sampler = ClipSampler([episode(), episode(8)], FRAMES, 16)
+    first, second = (sampler.draw(np.random.default_rng(3), 4, 2) for _ in range(2))
     assert torch.equal(first, second)
 
 
 def test_an_empty_screen_gives_clips_too() -> None:
     blank = Episode(np.zeros((4, 40, 50), np.uint8), PALETTE, np.zeros(4, np.int64))
-    clips = ClipSampler([blank], 16).draw(np.random.default_rng(0), 3, 2, FRAMES)
+    clips = ClipSampler([blank], FRAMES, 16).draw(np.random.default_rng(0), 3, 2)
     assert not clips.any()
 
 
 def test_crops_and_clips_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="no larger than the frames of 50 x 40, got 72"):
-        ClipSampler([episode()], 72)
+        ClipSampler([episode()], FRAMES, 72)
     with pytest.raises(ValueError, match="an episode of 13 frames or more, the longest has 12"):
-        ClipSampler([episode()], 16).draw(np.random.default_rng(0), 1, 13, FRAMES)
+        ClipSampler([episode()], FRAMES, 16).draw(np.random.default_rng(0), 1, 13)
 
 
-def test_the_background_is_the_most_common_colour_and_is_seen_as_black() -> None:
+def noise(palette: np.ndarray, length: int = 5, seed: int = 0) -> Episode:
+    """Pixels of random colours, of which no two crops are alike."""
+    frames = np.random.default_rng(seed).integers(0, len(palette), (length, 20, 24), np.uint8)
+    return Episode(frames, palette, np.zeros(length, np.int64))
+
+
+FOUR = np.array([[0, 0, 0], [200, 0, 0], [0, 150, 30], [9, 9, 250]], np.uint8)
+PICTURE = FOUR[np.random.default_rng(9).integers(4, size=(20, 24))]
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (9, 9, 250), (77, 77, 77)])
+@pytest.mark.parametrize("background", [None, PICTURE, np.full_like(PICTURE, 77)])
+def test_clips_are_crops_of_prepared_frames(
+    colour: tuple[int, int, int], background: np.ndarray | None
+) -> None:
+    frames = FrameConfig("Pong", 20, 24, background_colour=colour, background=background)
+    episodes = [noise(FOUR), noise(FOUR[[2, 0, 3, 1]], seed=1), noise(FOUR[:3], seed=2)]
+    clips = ClipSampler(episodes, frames, 8).draw(np.random.default_rng(0), 40, 2)
+    crops = [
+        frames.prepare(torch.from_numpy(one.rgb(t, t + 2)))[..., y : y + 8, x : x + 8]
+        for one in episodes
+        for t in range(len(one) - 1)
+        for y in range(20 - 8 + 1)
+        for x in range(24 - 8 + 1)
+    ]
+    found = [(torch.stack(crops) == clip).flatten(1).all(1).nonzero().flatten() for clip in clips]
+    assert all(len(places) == 1 for places in found)
+    assert len({int(places) for places in found}) > 30
+
+
+def test_crops_are_placed_on_what_is_not_background() -> None:
+    green = (0, 150, 30)
+    background = np.full((40, 50, 3), green, np.uint8)
+    background[30:38] = PALETTE[1]
     frames = np.full((3, 40, 50), 2, np.uint8)
-    frames[:, 4, 5] = 1
-    still = Episode(frames, PALETTE, np.zeros(3, np.int64))
-    background = common_colour([still])
-    assert background == (0, 150, 30)
-    seen = FrameConfig("Pong", 40, 50, background=background).prepare(torch.from_numpy(still.rgb()))
-    assert seen.shape == (3, 3, 40, 50)
-    assert seen.sum().item() == pytest.approx(3 * 200 / 255)
+    frames[:, 30:38] = 1
+    frames[:, 5, 5] = 1  # of the bar's colour, but elsewhere
+    shown = Episode(frames, PALETTE, np.zeros(3, np.int64))
+    preprocessing = FrameConfig("Pong", 40, 50, background_colour=green, background=background)
+    clips = ClipSampler([shown], preprocessing, 8).draw(np.random.default_rng(0), 50, 2)
+    red = torch.tensor(200 / 255)
+    assert ((clips > 0).sum((2, 3, 4)) == 1).all()
+    torch.testing.assert_close(clips.amax((2, 3, 4)), red.expand(50, 2))
+
+
+def test_frames_of_nothing_but_background_give_black_clips() -> None:
+    still = noise(FOUR, length=1)
+    preprocessing = FrameConfig("Pong", 20, 24, background=still.rgb()[0])
+    clips = ClipSampler([still], preprocessing, 8).draw(np.random.default_rng(0), 3, 1)
+    assert not clips.any()

@@ -32,23 +32,24 @@ CONFIG = FitConfig(
 )
 
 
-def sampler() -> ClipSampler:
+def sampler(preprocessing: FrameConfig = FRAMES) -> ClipSampler:
     frames = np.zeros((10, 48, 48), np.uint8)
     for t in range(10):
         frames[t, 10:18, 5 + 2 * t : 13 + 2 * t] = 1
     palette = np.array([[0, 0, 0], [200, 100, 30]], np.uint8)
-    return ClipSampler([Episode(frames, palette, np.zeros(10, np.int64))], 36)
+    return ClipSampler([Episode(frames, palette, np.zeros(10, np.int64))], preprocessing, 36)
 
 
-def train(folder: Path, config: FitConfig = CONFIG, **options: Any) -> dict[str, Tensor]:
+def train(
+    folder: Path, config: FitConfig = CONFIG, frames: FrameConfig = FRAMES, **options: Any
+) -> dict[str, Tensor]:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     model = SILOT(TINY)
     fit(
         model,
-        sampler(),
-        sampler(),
-        FRAMES,
+        sampler(frames),
+        sampler(frames),
         config,
         folder,
         fabric=Fabric(accelerator="cpu", devices=1),
@@ -109,6 +110,10 @@ def test_other_settings_and_damaged_files_are_refused(tmp_path: Path) -> None:
     train(tmp_path)
     with pytest.raises(TrainingError, match=r"fit.batch_size = 2, but 3 was asked for"):
         train(tmp_path, replace(CONFIG, batch_size=3))
+    with pytest.raises(TrainingError, match=r"fit.schedule.steps = 12, but 13 was asked for"):
+        train(tmp_path, replace(CONFIG, schedule=replace(CONFIG.schedule, steps=13)))
+    with pytest.raises(TrainingError, match=r"frames.frame_skip = 4, but 3 was asked for"):
+        train(tmp_path, frames=replace(FRAMES, frame_skip=3))
     resume = tmp_path / RESUME_FILE
     resume.write_bytes(resume.read_bytes()[:-500])
     with pytest.raises(TrainingError, match=r"resume.pt is damaged"):
@@ -161,7 +166,6 @@ def test_a_limit_on_minutes_ends_a_run_early_but_whole(tmp_path: Path) -> None:
         model,
         sampler(),
         sampler(),
-        FRAMES,
         replace(CONFIG, schedule=Schedule(10_000)),
         tmp_path,
         fabric=Fabric(accelerator="cpu", devices=1),
