@@ -23,6 +23,7 @@ from silot_gym.evaluation.connected_components import (
 )
 from silot_gym.evaluation.tracking import tracking_metrics
 from silot_gym.evaluation.tracks import Tracks
+from silot_gym.model.selection import select
 from silot_gym.tracker import SlotTracker
 
 MAX_STEP = 30.0
@@ -55,7 +56,7 @@ def spair_tracks(
     """The baseline SPAIR: discovery alone, frame by frame, linked by distance between centres.
 
     Discovery has the weights that it was trained to as a part of SILOT, not weights of its own. It
-    sees each frame as the first of a sequence, and every cell may show an object.
+    sees each frame as the first of a sequence, and every cell may show an object of its own.
 
     Args:
         checkpoint: The model.
@@ -73,8 +74,10 @@ def spair_tracks(
         boxes, presence = [], []
         for frame in frames:
             seen = checkpoint.frames.prepare(torch.from_numpy(frame[None]).to(device))
-            found = model.step(seen, None).discovered
-            assert found is not None  # discovery was not left out
+            claims = model.step(seen, None).discovered
+            assert claims is not None  # discovery was not left out
+            nothing = model.empty_objects(1, claims.presence.shape[1])
+            found = select(nothing, claims, model.config.anchor_size)
             confidence = found.presence[0].float().cpu().numpy()
             shown = confidence >= least_presence
             boxes.append(clip_boxes(model.boxes(found)[0].cpu().numpy()[shown], height, width))

@@ -14,7 +14,7 @@ class ModelConfig:
 
     num_slots: int = 36
     """K, the most objects that are kept from frame to frame. Play may use another number."""
-    anchor_size: int = 32
+    anchor_size: int = 48
     """Side of the largest object; the paper has 30, and 24 for Space Invaders."""
     glimpse_size: int = 16
     """Side of glimpses and sprites in texels; 21 in the paper. It must be larger than most objects
@@ -50,11 +50,11 @@ class ModelConfig:
     """Of the binary concrete presence; 1 in the paper, where half a presence under twice the
     brightness explains dim sprites at half the price."""
 
-    size_prior_mean: float = -1.5
-    """Of the logit of the size in anchors: 5.8 pixels; -2.2 in the paper, 2.4 pixels."""
-    size_prior_std: float = 1.0
-    """0.5 in the paper, which makes boxes tight and cuts large objects into pieces. Here boxes are
-    loose, and `SILOT.boxes` fits them to what is seen."""
+    size_prior_mean: float = -2.5
+    """Of the logit of the size in anchors: 3.6 pixels; -2.2 in the paper, 3.0 pixels. The prior
+    has to let large objects be whole and keep small ones apart, and can't make boxes tight as
+    well: `SILOT.boxes` does."""
+    size_prior_std: float = 0.5
     shift_prior_std: float = 0.3
     what_change_prior_std: float = 0.4
 
@@ -88,5 +88,4 @@ class ModelConfig:
             initial_size=anchor_size / 2,
             presence_temperature=1.0,
             size_prior_mean=-2.2,
-            size_prior_std=0.5,
         )

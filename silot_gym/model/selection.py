@@ -1,24 +1,36 @@
 """Selection: the K objects that are most surely present, each in a slot of its own."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from silot_gym.objects import Objects
 
+_SAME_BOX = 0.5
+"""Intersection over union from which on two boxes are taken for the same object's."""
 
-def select(propagated: Objects, discovered: Objects) -> Objects:
+
+def select(propagated: Objects, discovered: Objects, anchor_size: float) -> Objects:
     """The most present of the propagated and discovered objects (section 3.5 of the paper).
 
     A propagated object that is kept keeps its slot; the slots of the others are filled with
     discovered objects in the order of their cells. Ties go to the propagated.
 
+    Several cells may claim one object. As in other detectors, of boxes that overlap much the most
+    present stays: here no discovered object is taken whose box is that of another, more present
+    one. (Tracked objects may cross.)
+
     Args:
         propagated: objects (B, K).
         discovered: objects (B, C).
+        anchor_size: side of the largest object in pixels.
 
     Returns:
         Objects (B, K). Discovered ones have `track_id` -1.
     """
+    claimed = _claimed(propagated, discovered, anchor_size)
+    discovered = replace(discovered, presence=discovered.presence.masked_fill(claimed, 0))
     source = _source(propagated.presence.detach(), discovered.presence.detach())
 
     def pick(old: Tensor, new: Tensor) -> Tensor:
@@ -27,6 +39,36 @@ def select(propagated: Objects, discovered: Objects) -> Objects:
         return pool.gather(1, index.expand(-1, -1, *pool.shape[2:]))
 
     return propagated.zip(discovered, pick)
+
+
+@torch.no_grad()
+def _claimed(propagated: Objects, discovered: Objects, anchor_size: float) -> Tensor:
+    """Which discovered objects, (B, C), have nearly the box of a more present object."""
+    first, last, presence = (
+        torch.cat([old, new], 1)
+        for old, new in zip(
+            _corners(propagated, anchor_size), _corners(discovered, anchor_size), strict=True
+        )
+    )
+    slots = propagated.presence.shape[1]
+    overlap = torch.minimum(last[:, slots:, None], last[:, None]) - torch.maximum(
+        first[:, slots:, None], first[:, None]
+    )
+    overlap = overlap.clamp(min=0).prod(-1)  # (B, C, K + C)
+    area = (last - first).prod(-1)
+    same = overlap > _SAME_BOX / (1 + _SAME_BOX) * (area[:, slots:, None] + area[:, None])
+    # Of equals the one that comes first.
+    mine, its = presence[:, slots:, None], presence[:, None]
+    order = torch.arange(presence.shape[1], device=presence.device)
+    before = (its > mine) | ((its == mine) & (order < order[slots:, None]))
+    claimed: Tensor = (same & before).any(-1)
+    return claimed
+
+
+def _corners(objects: Objects, anchor_size: float) -> tuple[Tensor, Tensor, Tensor]:
+    """First and last corners of objects' boxes, and their presence."""
+    half = objects.size(anchor_size) / 2
+    return objects.position - half, objects.position + half, objects.presence
 
 
 def _source(propagated: Tensor, discovered: Tensor) -> Tensor:
