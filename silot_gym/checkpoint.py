@@ -17,7 +17,7 @@ from safetensors.torch import save as tensors_to_bytes
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
 _BACKGROUND = "frames.background"  # among the weights, whose file has a digest
 _BUNDLED = Path(__file__).parent / "checkpoints"

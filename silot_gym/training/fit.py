@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def fit(
     fabric: Fabric,
     minutes: float | None = None,
     progress: bool = True,
+    watch: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
     """Fit a model to clips; it ends with the weights that were best on the validation clips.
 
@@ -83,6 +85,7 @@ def fit(
             the first of them writes.
         minutes: stop after so many minutes of training, those before an interruption counted in.
         progress: whether to show a bar.
+        watch: called with the step and the seconds of training at each validation.
 
     Returns:
         How it went: steps, seconds, best_step and best_loss (nats a frame).
@@ -164,6 +167,8 @@ def fit(
         scalars = _per_frame(loss, terms, config.validation_length)
         journal.scalars("validation", scalars, state.step)
         state.keep_if_best(scalars["loss"])
+        if watch is not None:
+            watch(state.step, state.seconds)
 
     started = time.monotonic() - state.seconds
     with (
