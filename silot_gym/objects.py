@@ -69,6 +69,15 @@ class Objects:
             *(function(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         )
 
+    def forget(self, streams: Tensor) -> "Objects":
+        """The objects, with all slots of some streams, (B,) bool, empty."""
+        batch, slots = self.presence.shape
+        what_dim, hidden_dim = self.what.shape[-1], self.hidden.shape[-1]
+        empty = Objects.empty(batch, slots, what_dim, hidden_dim, self.presence.device)
+        return self.zip(
+            empty, lambda old, new: new.where(streams.view(-1, *[1] * (new.dim() - 1)), old)
+        )
+
     @staticmethod
     def concatenate(parts: "Sequence[Objects]") -> "Objects":
         """The streams of all parts, in their order."""

@@ -139,15 +139,10 @@ class SlotTracker:
         if lanes is None:
             lanes = range(self.lanes)
             self.steps = 0
-        forget = torch.zeros(self.lanes, 1, dtype=torch.bool, device=self._device)
+        forget = torch.zeros(self.lanes, dtype=torch.bool, device=self._device)
         forget[list(lanes)] = True
-
-        def clear(old: Tensor, empty: Tensor) -> Tensor:
-            return torch.where(forget.view(-1, *[1] * (old.dim() - 1)), empty, old)
-
-        empty = self._model.empty_objects(self.lanes, self.num_slots)
-        self._objects = self._objects.zip(empty, clear)
-        self._next_id = self._next_id.masked_fill(forget, 0)
+        self._objects = self._objects.forget(forget)
+        self._next_id = self._next_id.masked_fill(forget[:, None], 0)
 
     @torch.inference_mode()
     def step(self, frames: NDArray[np.uint8]) -> Slots:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from silot_gym.model.attention import CellAttention
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence
-from silot_gym.model.networks import CELL_SIZE, Backbone, cell_corners, grid_size, mlp
-from silot_gym.model.propagation import describe, keep_value, last_bias, start_certain
+from silot_gym.model.networks import CELL_SIZE, Backbone, cell_corners, grid_size, last_bias, mlp
+from silot_gym.model.propagation import HELD_PRESENCE, describe, start_certain
 from silot_gym.model.rendering import extract_glimpses
 from silot_gym.objects import Objects, squash
 
@@ -47,7 +47,7 @@ class Discovery(nn.Module):
             last_bias(self.where_head)[2:4] = math.log(start_size / (1 - start_size))
 
     def forward(
-        self, frame: Tensor, propagated: Objects, training_wheels: float = 0.0
+        self, frame: Tensor, propagated: Objects, presence_held: bool = False
     ) -> tuple[Objects, Latents]:
         """The objects (B, C) discovered in a frame (B, 3, height, width), cells row by row."""
         rows, columns = grid_size(frame)
@@ -56,10 +56,7 @@ class Discovery(nn.Module):
         top_down = top_down.mT.unflatten(-1, (rows, columns))
         fused = self.fuse(torch.cat([bottom_up, top_down], 1)).flatten(2).mT  # (B, C, features)
 
-        def held(value: Tensor) -> Tensor:
-            return keep_value(value, training_wheels)
-
-        where = held(self.where_head(fused).float())
+        where = self.where_head(fused).float()
         where_mean, where_std = where[..., :4], bounded_std(where[..., 4:])
         where = draw_normal(where_mean, where_std, self.training)
         offset = _OFFSET_MIN + (_OFFSET_MAX - _OFFSET_MIN) * squash(where[..., :2])
@@ -76,14 +73,14 @@ class Discovery(nn.Module):
         what_std = bounded_std(what_std)
         what = draw_normal(what_mean, what_std, self.training)
 
-        depth_mean, depth_std = held(self.depth_head(torch.cat([seen, what], -1)).float()).chunk(
-            2, -1
-        )
+        depth_mean, depth_std = self.depth_head(torch.cat([seen, what], -1)).float().chunk(2, -1)
         depth_std = bounded_std(depth_std)
         depth = draw_normal(depth_mean, depth_std, self.training)
 
         presence_logit = self.presence_head(torch.cat([seen, what, squash(depth)], -1)).float()
-        presence_logit = held(presence_logit.squeeze(-1).clamp(-10, 10))
+        presence_logit = presence_logit.squeeze(-1).clamp(-10, 10)
+        if presence_held:
+            presence_logit = torch.full_like(presence_logit, HELD_PRESENCE)
         presence = draw_presence(presence_logit, self.config.presence_temperature, self.training)
 
         objects = Objects(

@@ -27,6 +27,13 @@ def _linear(in_dim: int, out_dim: int) -> nn.Linear:
     return layer
 
 
+def last_bias(perceptron: nn.Sequential) -> Tensor:
+    """What a perceptron adds to its outputs."""
+    last = perceptron[-1]
+    assert isinstance(last, nn.Linear)
+    return last.bias
+
+
 class Backbone(nn.Module):
     """Frame to one feature vector a cell (d_bu in section 3.3 of the paper).
 

@@ -6,12 +6,14 @@ from torch import Tensor, nn
 from silot_gym.model.attention import ObjectAttention
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence, std_logit
-from silot_gym.model.networks import mlp
+from silot_gym.model.networks import last_bias, mlp
 from silot_gym.model.rendering import extract_glimpses
 from silot_gym.objects import Objects, squash
 
 _GLIMPSE_STEP = 0.1
 """How strongly the first glimpse follows its network, in anchors (0.1 in section 3.4)."""
+HELD_PRESENCE = 3.0
+"""Log-odds of presence while it is held."""
 
 
 def describe(objects: Objects) -> Tensor:
@@ -28,25 +30,11 @@ def describe(objects: Objects) -> Tensor:
     )
 
 
-def keep_value(value: Tensor, training_wheels: float) -> Tensor:
-    """`value`, with a share `training_wheels` of its gradient withheld."""
-    if training_wheels == 0:
-        return value
-    return training_wheels * value.detach() + (1 - training_wheels) * value
-
-
 def start_certain(head: nn.Sequential, std: float) -> None:
     """Let a head of means and standard deviations start with the latter at `std`."""
     bias = last_bias(head)
     with torch.no_grad():
         bias[len(bias) // 2 :] = std_logit(std)
-
-
-def last_bias(head: nn.Sequential) -> Tensor:
-    """What a head adds to its outputs."""
-    last = head[-1]
-    assert isinstance(last, nn.Linear)
-    return last.bias
 
 
 class Propagation(nn.Module):
@@ -87,7 +75,7 @@ class Propagation(nn.Module):
             start_certain(self.what_input_head, config.initial_std)
 
     def forward(
-        self, objects: Objects, frame: Tensor | None = None, training_wheels: float = 0.0
+        self, objects: Objects, frame: Tensor | None = None, presence_held: bool = False
     ) -> tuple[Objects, Latents]:
         """Objects of the last frame to those of this one, in the same slots.
 
@@ -99,9 +87,6 @@ class Propagation(nn.Module):
             known = self.describe_all(objects, features)
         else:
             known = self.describe_each(features)
-
-        def held(value: Tensor) -> Tensor:
-            return keep_value(value, training_wheels)
 
         def look(encoder: nn.Module, position: Tensor, size: Tensor) -> Tensor:
             assert frame is not None
@@ -117,7 +102,7 @@ class Propagation(nn.Module):
                 [known, look(self.search_encoder, objects.position + shift, size)], -1
             )
 
-        where = held(self.where_head(around).float())
+        where = self.where_head(around).float()
         shift_mean, growth_mean = where[..., :2], where[..., 2:4]
         where_std = bounded_std(where[..., 4:])
         change = draw_normal(where[..., :4], where_std, noisy)
@@ -133,14 +118,14 @@ class Propagation(nn.Module):
         what_mean, what_std = self._what(objects.what, seen, glimpse if self.sees_frame else None)
         what = draw_normal(what_mean, what_std, noisy)
 
-        depth_mean, depth_std = held(self.depth_head(torch.cat([seen, what], -1)).float()).chunk(
-            2, -1
-        )
+        depth_mean, depth_std = self.depth_head(torch.cat([seen, what], -1)).float().chunk(2, -1)
         depth_std = bounded_std(depth_std)
         depth_logit = objects.depth_logit[..., None] + draw_normal(depth_mean, depth_std, noisy)
 
         presence_logit = self.presence_head(torch.cat([seen, what, squash(depth_logit)], -1))
-        presence_logit = held(presence_logit.float().squeeze(-1).clamp(-10, 10))
+        presence_logit = presence_logit.float().squeeze(-1).clamp(-10, 10)
+        if presence_held:
+            presence_logit = torch.full_like(presence_logit, HELD_PRESENCE)
         stays = draw_presence(presence_logit, self.config.presence_temperature, noisy)
 
         propagated = Objects(

@@ -5,12 +5,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from silot_gym.model.config import ModelConfig
-from silot_gym.model.networks import mlp
+from silot_gym.model.networks import last_bias, mlp
 from silot_gym.objects import Objects
 
 _COLOUR_SCALE = 2.0
 _ALPHA_SCALE, _ALPHA_BIAS = 0.1, 5.0
 """The paper's for Atari: sprites are opaque rectangles, and stay so."""
+_DARK = -1.5
+"""What sprites start from: of brightness .05, so that they hide little before they are learned."""
 _VISIBLE = 0.2
 """Brightness, as a share of a sprite's brightest texel, from which on a texel is seen."""
 _BLACK = 0.02
@@ -114,6 +116,8 @@ class Renderer(nn.Module):
         self.anchor_size = config.anchor_size
         self.glimpse_size = config.glimpse_size
         self.decoder = mlp(config.what_dim, config.decoder_dims, 4 * config.glimpse_size**2)
+        with torch.no_grad():
+            last_bias(self.decoder)[: 3 * config.glimpse_size**2] = _DARK
 
     def sprites(self, what: Tensor) -> tuple[Tensor, Tensor]:
         """Appearances (..., A) to colours (..., 3, s, s) and opacities (..., 1, s, s)."""

@@ -61,7 +61,7 @@ class SILOT(nn.Module):
         last: Objects | None,
         *,
         discover: bool = True,
-        training_wheels: float = 0.0,
+        presence_held: bool = False,
     ) -> StepOutput:
         """Objects of the last frame and a frame to the objects of this frame (section 3.1).
 
@@ -69,16 +69,16 @@ class SILOT(nn.Module):
             frame: (B, 3, height, width) in [0, 1]; height and width are free.
             last: (B, K) objects of the last frame; None before the first.
             discover: whether to look for objects that are not tracked yet.
-            training_wheels: share of the gradient withheld from where, depth and presence.
+            presence_held: whether all objects are taken to be present.
         """
         if last is None:
             propagated, propagated_latents = self.empty_objects(len(frame)), None
         else:
-            propagated, propagated_latents = self.propagation(last, frame, training_wheels)
+            propagated, propagated_latents = self.propagation(last, frame, presence_held)
             propagated = replace(propagated, hidden=self.recurrence(last, propagated))
         if not discover:
             return StepOutput(propagated, propagated, propagated_latents)
-        discovered, discovered_latents = self.discovery(frame, propagated, training_wheels)
+        discovered, discovered_latents = self.discovery(frame, propagated, presence_held)
         objects = select(propagated, discovered, self.config.anchor_size)
         return StepOutput(objects, propagated, propagated_latents, discovered, discovered_latents)
 

@@ -41,7 +41,11 @@ class ClipSampler:
         ]
 
     def draw(self, rng: np.random.Generator, batch: int, length: int) -> Tensor:
-        """`batch` clips of `length` frames as the model sees them: (B, T, 3, crop, crop).
+        """`batch` clips of `length` frames, (B, T, 3, crop, crop), in places drawn at random."""
+        return self.clips(self.places(rng, batch, length), length)
+
+    def places(self, rng: np.random.Generator, batch: int, length: int) -> NDArray[np.int64]:
+        """Where clips may be taken: (B, 4) of episode, first frame, top and left.
 
         Raises:
             ValueError: no episode is as long as that.
@@ -53,27 +57,57 @@ class ClipSampler:
                 f"{self.lengths.max()}: collect longer episodes or train on shorter clips"
             )
         chosen = rng.choice(len(starts), size=batch, p=starts / starts.sum())
-        clips = [self._clip(rng, int(i), int(rng.integers(starts[i])), length) for i in chosen]
-        return torch.from_numpy(np.stack(clips)).movedim(-1, -3).float() / 255
+        places = [self._place(rng, i, rng.integers(starts[i]), length) for i in chosen]
+        return np.array(places, np.int64).reshape(batch, 4)
 
-    def _clip(
+    def clips(self, places: NDArray[np.int64], length: int) -> Tensor:
+        """The clips in `places` as the model sees them: (B, T, 3, crop, crop) in [0, 1]."""
+        clips = np.stack([self._clip(length, *place) for place in places.tolist()])
+        return torch.from_numpy(clips).movedim(-1, -3).float() / 255
+
+    def following(
+        self, rng: np.random.Generator, places: NDArray[np.int64], length: int, renewal: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Places from where clips go on, but for some that are drawn anew.
+
+        Args:
+            rng: what draws.
+            places: (B, 4), with the frames that follow those seen so far.
+            length: frames of a clip.
+            renewal: probability that a clip is drawn anew; it is where its episode is over.
+
+        Returns:
+            The places, and which of them are new, (B,).
+        """
+        over = places[:, 1] + length > self.lengths[places[:, 0]]
+        new = over | (rng.random(len(places)) < renewal)
+        places = places.copy()
+        places[new] = self.places(rng, int(new.sum()), length)
+        return places, new
+
+    def _place(
         self, rng: np.random.Generator, index: int, start: int, length: int
-    ) -> NDArray[np.uint8]:
-        """One clip (T, crop, crop, 3)."""
-        episode, side = self.episodes[index], self.crop_size
-        frames = episode.frames[start : start + length]
+    ) -> tuple[int, int, int, int]:
+        """Episode, first frame, top and left of a crop that shows something."""
+        frames = self.episodes[index].frames
         colour, background = self._nothing[index]
-        shown = frames[rng.integers(length)]
+        shown = frames[start + rng.integers(length)]
         something = (shown != colour) & (shown != background)
         present = np.flatnonzero(np.bincount(shown[something]))
         corner = np.array([0, 0])
-        room = np.array(shown.shape) - side
+        room = np.array(shown.shape) - self.crop_size
         if len(present):
             pixels = np.argwhere((shown == rng.choice(present)) & something)
-            corner = rng.choice(pixels) - rng.integers(side, size=2)
+            corner = rng.choice(pixels) - rng.integers(self.crop_size, size=2)
         y, x = np.clip(corner, 0, room)
-        crop = frames[:, y : y + side, x : x + side]
+        return index, start, y, x
+
+    def _clip(self, length: int, index: int, start: int, y: int, x: int) -> NDArray[np.uint8]:
+        """One clip (T, crop, crop, 3)."""
+        episode, side = self.episodes[index], self.crop_size
+        crop = episode.frames[start : start + length, y : y + side, x : x + side]
         # What `FrameConfig.prepare` does, on indices instead of colours.
+        colour, background = self._nothing[index]
         clip: NDArray[np.uint8] = episode.palette[crop]
         clip[(crop == colour) | (crop == background[y : y + side, x : x + side])] = 0
         return clip

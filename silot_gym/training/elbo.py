@@ -35,45 +35,50 @@ class ELBO(nn.Module):
     def forward(
         self,
         video: Tensor,
+        last: dict[str, Tensor] | None = None,
         *,
         count_log_odds: float,
         discover: Sequence[bool] | None = None,
-        training_wheels: float = 0.0,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        presence_held: bool = False,
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """The loss of clips, averaged over the batch, and its terms (detached).
 
         Args:
             video: (B, T, 3, height, width) in [0, 1].
+            last: attributes of the objects of the frame before; None if the clips begin here. (Not
+                `Objects`: Fabric looks into arguments, and takes no frozen dataclass.)
             count_log_odds: log-odds of the count prior's s.
             discover: for each frame, whether objects are looked for; by default in all. One
                 choice for the whole batch, so that a frame without discovery costs nothing.
-            training_wheels: see `SILOT.step`.
+            presence_held: see `SILOT.step`.
 
         Returns:
-            The loss, and its terms with `objects`, the mean number of objects in a frame.
+            The loss; its terms, with `objects`, the mean number of objects in a frame; attributes
+            of the objects of the last frame, detached.
         """
         terms = dict.fromkeys(
             ("reconstruction", "discovery", "propagation", "propagation_prior", "count"),
             video.new_zeros(()),
         )
-        last: Objects | None = None
+        objects = None if last is None else Objects(**last)
         tracked: list[Objects] = []
         for t, frame in enumerate(video.unbind(1)):
+            before = objects
             output = self.model.step(
                 frame,
-                last,
+                before,
                 discover=discover is None or discover[t],
-                training_wheels=training_wheels,
+                presence_held=presence_held,
             )
             if output.discovered_latents is not None:
                 terms["discovery"] = terms["discovery"] + self._discovery(output)
-            if last is not None:
-                static, learned = self._propagation(output, last)
+            if before is not None:
+                static, learned = self._propagation(output, before)
                 terms["propagation"] = terms["propagation"] + static
                 terms["propagation_prior"] = terms["propagation_prior"] + learned
-            terms["count"] = terms["count"] + _count(output, last, count_log_odds)
-            last = output.objects
-            tracked.append(last)
+            terms["count"] = terms["count"] + _count(output, before, count_log_odds)
+            objects = output.objects
+            tracked.append(objects)
 
         # All frames are rendered together: (T * B, ...).
         rendered = self.model.render(Objects.concatenate(tracked), *video.shape[-2:])
@@ -84,7 +89,7 @@ class ELBO(nn.Module):
         loss = torch.stack(list(terms.values())).sum()
         present = torch.stack([o.presence.round().sum(1).mean() for o in tracked]).mean()
         terms = {name: value.detach() for name, value in {**terms, "objects": present}.items()}
-        return loss, terms
+        return loss, terms, vars(tracked[-1].map(Tensor.detach))
 
     def _discovery(self, output: StepOutput) -> Tensor:
         assert output.discovered is not None and output.discovered_latents is not None

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from silot_gym.model import SILOT
+from silot_gym.objects import Objects
 from silot_gym.training.clips import ClipSampler
 from silot_gym.training.elbo import ELBO
 from silot_gym.training.interrupt import Interrupt
@@ -120,8 +121,13 @@ def fit(
         )
     )
 
+    def share(batch: Tensor) -> Tensor:
+        """This process's part of a batch, on its device."""
+        part: Tensor = fabric.to_device(batch.chunk(fabric.world_size)[fabric.global_rank])
+        return part
+
     def update() -> tuple[Tensor, dict[str, Tensor]]:
-        """One step down the gradient; what it draws depends on nothing but the step.
+        """One step down the gradient; what it draws depends on nothing but the state.
 
         All processes draw the same clips and take their share; the noise is each one's own.
         """
@@ -130,16 +136,25 @@ def fit(
         noise = np.random.SeedSequence((*seeds, fabric.global_rank))
         torch.manual_seed(int(noise.generate_state(1)[0]))
         length = schedule.clip_length_at(state.step)
-        clips = train.draw(rng, config.batch_size, length)
+        last = None
+        if state.objects is None or state.step < schedule.carry_over * schedule.steps:
+            places = train.places(rng, config.batch_size, length)
+        else:
+            assert state.places is not None
+            places, new = train.following(rng, state.places.numpy(), length, schedule.renewal)
+            before = Objects(**fabric.to_device(state.objects))
+            last = vars(before.forget(share(torch.from_numpy(new))))
         discover = [t == 0 or rng.random() >= schedule.discovery_dropout for t in range(length)]
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate_at(state.step)
-        loss, terms = elbo(
-            fabric.to_device(clips.chunk(fabric.world_size)[fabric.global_rank]),
+        loss, terms, state.objects = elbo(
+            share(train.clips(places, length)),
+            last,
             count_log_odds=schedule.count_log_odds_at(state.step),
             discover=discover,
-            training_wheels=schedule.training_wheels_at(state.step),
+            presence_held=schedule.presence_held_at(state.step),
         )
+        state.places = torch.from_numpy(places) + torch.tensor([0, length, 0, 0])
         fabric_optimizer.zero_grad()
         fabric.backward(loss)
         norm = fabric.clip_gradients(
@@ -152,6 +167,12 @@ def fit(
         assert isinstance(mean, Tensor)
         return mean.where(norm.isfinite(), math.nan), terms
 
+    def save() -> None:
+        """Write the resume file."""
+        if fabric.world_size > 1:
+            state.objects = None  # other processes have others
+        state.save()
+
     def anywhere(flag: bool) -> bool:
         """Whether a flag is up in any process."""
         flags = fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum")
@@ -161,7 +182,7 @@ def fit(
         """Loss on the held-out clips, with nothing drawn; the best weights are kept."""
         bare_elbo.eval()
         with torch.no_grad(), fabric.autocast():
-            loss, terms = bare_elbo(held_out, count_log_odds=schedule.last_count_log_odds)
+            loss, terms, _ = bare_elbo(held_out, count_log_odds=schedule.last_count_log_odds)
             journal.pictures(model, held_out[0], state.step)
         bare_elbo.train()
         scalars = _per_frame(loss, terms, config.validation_length)
@@ -206,7 +227,7 @@ def fit(
             if finished or state.step % config.validate_every == 0:
                 validate(journal)
             if finished or stop or state.step % config.save_every == 0:
-                state.save()
+                save()
             if stop and not finished:
                 raise KeyboardInterrupt(
                     f"saved at step {state.step} of {schedule.steps}: go on with --resume"

@@ -15,11 +15,17 @@ class Schedule:
         decay: share of the steps in which it falls.
         curriculum: (share of the steps, frames a clip): clips have that many frames from there
             on (section 3.7: first two, then more).
+        carry_over: share of the steps from which on most clips follow those of the update before,
+            with the objects that were tracked there. Long episodes are learned at the price of
+            short clips: no gradient goes back.
+        renewal: probability that a clip is a new one nevertheless.
         count_anneal: share of the steps in which the count prior goes from asking for all
             objects to asking for few.
         first_count_log_odds: log-odds of the count prior's s at the start.
         last_count_log_odds: and from `count_anneal` on.
-        training_wheels: share of the steps in which where, depth and presence are held.
+        presence_held: share of the steps in which all objects are taken to be present. Objects
+            whose sprites fit nothing yet would be given up, and the few that stay would grow over
+            what the others have left. (The authors hold where and depth as well.)
         discovery_dropout: probability that a frame goes without discovery (section 3.7).
     """
 
@@ -27,11 +33,13 @@ class Schedule:
     learning_rate: float = 1e-3
     warmup: float = 0.02
     decay: float = 0.4
-    curriculum: tuple[tuple[float, int], ...] = ((0.0, 2), (0.65, 4), (0.92, 8))
+    curriculum: tuple[tuple[float, int], ...] = ((0.0, 2), (0.5, 3))
+    carry_over: float = 0.5
+    renewal: float = 0.1
     count_anneal: float = 0.25
     first_count_log_odds: float = 13.8
     last_count_log_odds: float = -4.38
-    training_wheels: float = 0.0
+    presence_held: float = 0.04
     discovery_dropout: float = 0.5
 
     def __post_init__(self) -> None:
@@ -59,6 +67,6 @@ class Schedule:
         first, last = self.first_count_log_odds, self.last_count_log_odds
         return round(first + (last - first) * progress, 2)
 
-    def training_wheels_at(self, step: int) -> float:
-        """1 while the wheels are on, then 0."""
-        return float(step < self.training_wheels * self.steps)
+    def presence_held_at(self, step: int) -> bool:
+        """Whether all objects are taken to be present."""
+        return step < self.presence_held * self.steps

@@ -36,6 +36,8 @@ class TrainingState:
         best_step: the step that it was seen at.
         best_weights: the weights that gave it.
         seconds: of training so far.
+        places: (B, 4) where the clips of the next update go on; see `ClipSampler.following`.
+        objects: attributes of the objects that were tracked there; None if there are none yet.
     """
 
     model: SILOT
@@ -50,6 +52,8 @@ class TrainingState:
     best_step: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
+    places: Tensor | None = None
+    objects: dict[str, Tensor] | None = None
 
     _COUNTERS = ("step", "steps_back", "first_loss", "best_loss", "best_step", "seconds")
 
@@ -62,6 +66,8 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best_weights": self.best_weights,
+            "places": self.places,
+            "objects": self.objects,
             **{name: getattr(self, name) for name in self._COUNTERS},
         }
         buffer = io.BytesIO()
@@ -93,6 +99,7 @@ class TrainingState:
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.best_weights = content["best_weights"]
+        self.places, self.objects = content["places"], content["objects"]
         for name in self._COUNTERS:
             setattr(self, name, content[name])
 

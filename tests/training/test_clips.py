@@ -111,3 +111,17 @@ def test_frames_of_nothing_but_background_give_black_clips() -> None:
     preprocessing = FrameConfig("Pong", 20, 24, background=still.rgb()[0])
     clips = ClipSampler([still], preprocessing, 8).draw(np.random.default_rng(0), 3, 1)
     assert not clips.any()
+
+
+def test_clips_go_on_where_they_ended_until_their_episode_is_over() -> None:
+    frames = np.zeros((9, 40, 50), np.uint8)
+    frames[:, 10:30, 10:30] = 1
+    sampler = ClipSampler([Episode(frames, PALETTE, np.zeros(9, np.int64))], FRAMES, 16)
+    rng = np.random.default_rng(0)
+    places = np.array([[0, 7, 3, 4], [0, 8, 3, 4], [0, 2, 5, 6]])
+    following, new = sampler.following(rng, places, 2, renewal=0.0)
+    assert new.tolist() == [False, True, False]
+    assert (following[~new] == places[~new]).all()
+    assert following[1, 1] <= 7
+    _, new = sampler.following(rng, np.tile(places[:1], (1000, 1)), 2, renewal=0.2)
+    assert 0.15 < new.mean() < 0.25

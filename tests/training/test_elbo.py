@@ -25,7 +25,7 @@ def make_elbo() -> ELBO:
 
 def test_the_loss_is_the_sum_of_its_terms() -> None:
     torch.manual_seed(1)
-    loss, terms = make_elbo()(torch.rand(2, 3, 3, 36, 36), count_log_odds=0.0)
+    loss, terms, _ = make_elbo()(torch.rand(2, 3, 3, 36, 36), count_log_odds=0.0)
     parts = sum(value for name, value in terms.items() if name != "objects")
     torch.testing.assert_close(loss.detach(), parts)
     assert all(value.isfinite() for value in terms.values())
@@ -34,7 +34,7 @@ def test_the_loss_is_the_sum_of_its_terms() -> None:
 def test_gradients_reach_every_parameter() -> None:
     elbo = make_elbo()
     torch.manual_seed(1)
-    loss, _ = elbo(torch.rand(4, 4, 3, 36, 36), count_log_odds=0.0)
+    loss, _, _ = elbo(torch.rand(4, 4, 3, 36, 36), count_log_odds=0.0)
     loss.backward()
     unreached = [
         name
@@ -44,13 +44,26 @@ def test_gradients_reach_every_parameter() -> None:
     assert not unreached
 
 
-def test_training_wheels_keep_where_depth_and_presence_as_they_are() -> None:
+def test_while_presence_is_held_all_objects_are_there_and_only_presence_does_not_learn() -> None:
     elbo = make_elbo()
-    loss, _ = elbo(torch.rand(2, 2, 3, 36, 36), count_log_odds=0.0, training_wheels=1.0)
+    loss, terms, last = elbo(torch.rand(4, 2, 3, 36, 36), count_log_odds=0.0, presence_held=True)
     loss.backward()
-    held = [elbo.model.discovery.where_head, elbo.model.propagation.presence_head]
-    assert not any(p.grad is not None and p.grad.any() for head in held for p in head.parameters())
-    assert elbo.model.discovery.what_head[0].weight.grad.any()
+    heads = [elbo.model.discovery.presence_head, elbo.model.propagation.presence_head]
+    assert not any(p.grad is not None and p.grad.any() for head in heads for p in head.parameters())
+    assert elbo.model.discovery.where_head[0].weight.grad.any()
+    assert terms["objects"] > 0.8 * last["presence"].shape[1]
+
+
+def test_a_clip_in_two_parts_has_the_loss_of_the_whole() -> None:
+    elbo = make_elbo().eval()
+    video = torch.rand(2, 4, 3, 36, 36)
+    whole, _, end = elbo(video, count_log_odds=0.0)
+    first, _, middle = elbo(video[:, :2], count_log_odds=0.0)
+    second, _, same_end = elbo(video[:, 2:], middle, count_log_odds=0.0)
+    torch.testing.assert_close(first + second, whole)
+    assert not any(value.requires_grad for value in middle.values())
+    for name, value in end.items():
+        torch.testing.assert_close(same_end[name], value)
 
 
 def test_the_likelihood_is_that_of_bernoulli_pixels() -> None:
@@ -63,9 +76,9 @@ def test_a_clip_without_discovery_after_its_first_frame_has_less_divergence() ->
     elbo = make_elbo().eval()
     video = torch.rand(2, 4, 3, 36, 36)
     with torch.no_grad():
-        _, always = elbo(video, count_log_odds=0.0)
-        _, never = elbo(video, count_log_odds=0.0, discover=[True, False, False, False])
-        _, first = elbo(video[:, :1], count_log_odds=0.0)
+        _, always, _ = elbo(video, count_log_odds=0.0)
+        _, never, _ = elbo(video, count_log_odds=0.0, discover=[True, False, False, False])
+        _, first, _ = elbo(video[:, :1], count_log_odds=0.0)
     torch.testing.assert_close(never["discovery"], first["discovery"])
     assert always["discovery"] > never["discovery"]
 
@@ -83,7 +96,7 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
         torch.manual_seed(step)
         odds = max(-4.38, 10 - step / 20)
         discover = [True, *(torch.rand(3) >= 0.5).tolist()]
-        loss, _ = elbo(batch, count_log_odds=odds, discover=discover)
+        loss, _, _ = elbo(batch, count_log_odds=odds, discover=discover)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(elbo.parameters(), 10)

@@ -61,16 +61,16 @@ def train(
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send Ctrl-C when the clips of a step are drawn."""
-    draw, calls = ClipSampler.draw, 0
+    clips, calls = ClipSampler.clips, 0
 
     def interrupted(self: ClipSampler, *args: Any) -> Tensor:
         nonlocal calls
         if calls == step + 1:  # the first call draws the validation clips
             os.kill(os.getpid(), signal.SIGINT)
         calls += 1
-        return draw(self, *args)
+        return clips(self, *args)
 
-    monkeypatch.setattr(ClipSampler, "draw", interrupted)
+    monkeypatch.setattr(ClipSampler, "clips", interrupted)
 
 
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
@@ -136,8 +136,8 @@ def test_an_explosion_returns_to_the_last_save_and_goes_on(
     def poisoned(self: fit_module.ELBO, *args: Any, **options: Any) -> Any:
         nonlocal calls
         calls += self.training
-        loss, terms = forward(self, *args, **options)
-        return (poison(loss) if calls == 7 and self.training else loss), terms
+        loss, *others = forward(self, *args, **options)
+        return (poison(loss) if calls == 7 and self.training else loss), *others
 
     monkeypatch.setattr(fit_module.ELBO, "forward", poisoned)
     weights = train(tmp_path)
@@ -151,8 +151,8 @@ def test_explosion_after_explosion_stops_with_a_clear_message(
     forward = fit_module.ELBO.forward
 
     def poisoned(self: fit_module.ELBO, *args: Any, **options: Any) -> Any:
-        loss, terms = forward(self, *args, **options)
-        return loss * float("inf"), terms
+        loss, *others = forward(self, *args, **options)
+        return loss * float("inf"), *others
 
     monkeypatch.setattr(fit_module.ELBO, "forward", poisoned)
     with pytest.raises(TrainingError, match=r"step 0, after 3 returns .* --learning-rate"):

@@ -21,6 +21,11 @@ def test_clips_grow_and_the_count_prior_turns_from_many_to_few() -> None:
     assert odds == sorted(odds, reverse=True)
 
 
+def test_presence_is_held_at_first() -> None:
+    schedule = Schedule(1000, presence_held=0.1)
+    assert [schedule.presence_held_at(step) for step in (0, 99, 100)] == [True, True, False]
+
+
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_the_shortest_runs_have_a_schedule(steps: int) -> None:
     schedule = Schedule(steps)
