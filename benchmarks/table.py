@@ -1,4 +1,4 @@
-"""Make the README's table of Atari figures from the JSON files that `atari.py` writes."""
+"""Make the README's tables from the JSON files that `atari.py` and `ablations.py` write."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,15 +18,18 @@ LARGE_IS_BAD = ("count_error", "minutes")
 NONE = "—"
 EXPECTED = {"game", "seed", "seconds", "cpu", "threads", "paper_protocol"}
 
+ABLATIONS = "ablation_*.json"
+EXPECTED_OF_ABLATIONS = {"game", "seed", "change", "what", "seconds_to_enough", "figures", "curve"}
+
 Report = dict[str, Any]
 
 
 @dataclass
 class Args:
-    """Make the README's table of Atari figures from the JSON files that `atari.py` writes."""
+    """Make the README's tables from the JSON files that `atari.py` and `ablations.py` write."""
 
     results: Path = Path("benchmarks/results")
-    """Folder of the files atari_<Game>_<seed>.json."""
+    """Folder of the files atari_<Game>_<seed>.json and ablation_<Game>_<change>_<seed>.json."""
     readme: Path | None = None
     """A file to put the table into, between the lines `<!-- atari table -->` and
     `<!-- end of atari table -->`."""
@@ -34,31 +37,33 @@ class Args:
 
 def main(args: Args) -> None:
     """Read, lay out, print, put in place."""
-    table = layout(read_reports(args.results))
+    table = layout(read_reports(args.results, "atari_*.json", EXPECTED))
+    if any(args.results.glob(ABLATIONS)):
+        table += "\n\n" + ablations(read_reports(args.results, ABLATIONS, EXPECTED_OF_ABLATIONS))
     print(table)
     if args.readme is not None:
         write_atomically(args.readme, insert(args.readme, table).encode())
 
 
-def read_reports(folder: Path) -> list[Report]:
+def read_reports(folder: Path, pattern: str, expected: set[str]) -> list[Report]:
     """The reports of a folder, by game and seed.
 
     Raises:
         ValueError: There is none, or one is damaged.
     """
     reports = []
-    for file in sorted(folder.glob("atari_*.json")):
+    for file in sorted(folder.glob(pattern)):
         try:
             report = json.loads(file.read_text())
-            whole = report.keys() >= EXPECTED
+            whole = report.keys() >= expected
         except (ValueError, AttributeError):
             whole = False
         if not whole:
-            raise ValueError(f"{file}: expected a report of atari.py, with {sorted(EXPECTED)}")
+            raise ValueError(f"{file}: expected a report with {sorted(expected)}")
         reports.append(report)
     if not reports:
         raise ValueError(
-            f"expected atari_*.json in {folder}, found none: make them with "
+            f"expected {pattern} in {folder}, found none: make them with "
             "`python benchmarks/atari.py --game <Game> --seed <number>`"
         )
     return sorted(reports, key=lambda report: (report["game"], report["seed"]))
@@ -92,6 +97,25 @@ def layout(reports: Sequence[Report]) -> str:
         f"{', '.join(seeds)}, on {'; '.join(machines)}."
     )
     return "\n\n".join(parts)
+
+
+def ablations(reports: Sequence[Report]) -> str:
+    """The table of ablations in Markdown, with how they were made."""
+    rows = []
+    for report in sorted(reports, key=lambda report: report["change"] != "default"):
+        enough, figures = report["seconds_to_enough"], report["figures"]
+        cells = [_cell(metric, [figures]) for metric in METRICS]
+        minutes = NONE if enough is None else f"{enough / 60:.1f}"
+        rows.append((report["game"], report["what"], str(figures["step"]), minutes, *cells))
+    heading = ("game", "what was changed", "updates", "minutes to MOTA .80", *METRICS)
+    return "\n\n".join(
+        [
+            "What each setting is worth, on validation episodes under the paper's protocol, one"
+            " training each; minutes of training only:",
+            _markdown(heading, sorted(rows, key=lambda row: row[0])),
+            "Made by `python benchmarks/ablations.py --run runs/benchmark-<Game>-0`.",
+        ]
+    )
 
 
 def insert(readme: Path, table: str) -> str:

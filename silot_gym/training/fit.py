@@ -175,7 +175,7 @@ def fit(
 
     def anywhere(flag: bool) -> bool:
         """Whether a flag is up in any process."""
-        flags = fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum")
+        flags = fabric.all_reduce(fabric.to_device(torch.tensor(float(flag))), reduce_op="sum")
         return bool(flags)
 
     def validate(journal: Journal) -> None:

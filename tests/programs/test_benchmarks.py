@@ -1,17 +1,18 @@
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from benchmarks import atari, table
+from benchmarks import ablations, atari, table
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.memory_truth import MEMORY_METRICS, load_memory_truth
 from silot_gym.evaluation.protocol import METRICS
 from silot_gym.evaluation.trackers import slot_tracks, spair_tracks
 from silot_gym.rollouts import RESET_ACTION, Episode, RolloutInfo, RolloutStore
 from silot_gym.tracker import SlotTracker
+from tests.tiny import TINY
 
 DATA = atari.PIPELINE.parents[1] / "benchmarks" / "data"
 OURS = {"MOTA": 0.5, "AP": 0.4, "count_error": 3.0, "HOTA": 0.3, "IDF1": 0.2}
@@ -202,3 +203,24 @@ def test_missing_and_damaged_results(tmp_path, content):
     (tmp_path / "atari_Pong_0.json").write_text(content)
     with pytest.raises(ValueError, match=r"atari_Pong_0.json: expected a report"):
         table.main(table.Args(tmp_path))
+
+
+def test_an_ablation_tells_how_training_goes(finished_run, tmp_path, monkeypatch, capsys):
+    tiny = ablations.Change("a tiny model", asdict(TINY))
+    monkeypatch.setattr(ablations, "CHANGES", {"tiny": tiny})
+    arguments = ablations.Args(finished_run, ("tiny",), steps=3, clips=2, results=tmp_path)
+    ablations.main(replace(arguments, progress=False))
+    (file,) = tmp_path.glob(table.ABLATIONS)
+    (report,) = table.read_reports(tmp_path, table.ABLATIONS, table.EXPECTED_OF_ABLATIONS)
+    assert file.name == "ablation_SpaceInvaders_tiny_0.json"
+    assert [point["step"] for point in report["curve"]] == [1, 2, 3]
+    assert report["figures"] == report["curve"][-1]
+    times = [point["seconds"] for point in report["curve"]]
+    assert times == sorted(times)
+    assert (report["seconds_to_enough"] is None) == (report["figures"]["MOTA"] < 0.8)
+    assert "| a tiny model | 3 |" in table.ablations([report])
+
+
+def test_an_unknown_ablation_is_refused(finished_run, tmp_path):
+    with pytest.raises(ValueError, match=r"expected --change of default, .*, got colour"):
+        ablations.main(ablations.Args(finished_run, ("colour",), results=tmp_path))
