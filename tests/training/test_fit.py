@@ -92,14 +92,14 @@ def test_a_killed_run_goes_on_from_its_last_save(
 ) -> None:
     whole = train(tmp_path / "whole")
     with monkeypatch.context() as patch:
-        draw, calls = ClipSampler.draw, iter(range(100))
+        clips, calls = ClipSampler.clips, iter(range(100))
 
         def killed(self: ClipSampler, *args: Any) -> Tensor:
             if next(calls) == 7:
                 raise MemoryError
-            return draw(self, *args)
+            return clips(self, *args)
 
-        patch.setattr(ClipSampler, "draw", killed)
+        patch.setattr(ClipSampler, "clips", killed)
         with pytest.raises(MemoryError):
             train(tmp_path / "cut")
     resumed = train(tmp_path / "cut")
