@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from silot_gym.model import SILOT
+from silot_gym.model import SILOT, ModelConfig
 from silot_gym.training.elbo import ELBO, bernoulli_log_likelihood
 from tests.tiny import TINY
 
@@ -18,9 +18,9 @@ SMALL = replace(
 )
 
 
-def make_elbo() -> ELBO:
+def make_elbo(config: ModelConfig = SMALL) -> ELBO:
     torch.manual_seed(0)
-    return ELBO(SILOT(SMALL))
+    return ELBO(SILOT(config))
 
 
 def test_the_loss_is_the_sum_of_its_terms() -> None:
@@ -85,7 +85,7 @@ def test_a_clip_without_discovery_after_its_first_frame_has_less_divergence() ->
 
 @pytest.mark.slow
 def test_it_learns_one_clip_of_two_moving_squares() -> None:
-    elbo = make_elbo()
+    elbo = make_elbo(replace(SMALL, anchor_size=24, glimpse_size=12))
     video = torch.zeros(1, 4, 3, 36, 36)
     for t in range(4):
         video[0, t, 0, 4:12, 3 + t : 11 + t] = 1
@@ -96,7 +96,8 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
         torch.manual_seed(step)
         odds = max(-4.38, 10 - step / 20)
         discover = [True, *(torch.rand(3) >= 0.5).tolist()]
-        loss, _, _ = elbo(batch, count_log_odds=odds, discover=discover)
+        held = step < 50
+        loss, _, _ = elbo(batch, count_log_odds=odds, discover=discover, presence_held=held)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(elbo.parameters(), 10)
