@@ -162,7 +162,8 @@ def _cell(metric: str, found: Iterable[Mapping[str, float]]) -> str:
 
 
 def _machine(report: Report) -> str:
-    cpu = f"{report['cpu']}, {report['threads']} threads"
+    threads = report["threads"]
+    cpu = f"{report['cpu']}, {threads} thread{'s' if threads > 1 else ''}"
     return f"{report['gpu']} with {cpu}" if report.get("gpu") else cpu
 
 
