@@ -37,7 +37,7 @@ ENOUGH = 0.8  # MOTA; the time to it is reported
 
 @dataclass(frozen=True)
 class Change:
-    """A departure from the default settings, and why one might make it."""
+    """A departure from the default settings, in words and as fields of the configurations."""
 
     what: str
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Change:
 CHANGES = {
     "default": Change("the default settings"),
     "temperature": Change(
-        "presence of temperature 1, as in the paper", {"presence_temperature": 1}
+        "presence of temperature 1, as in the paper", {"presence_temperature": 1.0}
     ),
     "size_prior": Change(
         "the paper's anchor (30 pixels) and prior of sizes",
@@ -64,6 +64,8 @@ CHANGES = {
     "object_attention": Change("objects attend to each other", {"object_attention": True}),
     "two_frames": Change("clips of two frames throughout", schedule={"curriculum": ((0.0, 2),)}),
     "no_dropout": Change("discovery in all frames", schedule={"discovery_dropout": 0.0}),
+    "presence_free": Change("presence never held", schedule={"presence_held": 0.0}),
+    "no_carry_over": Change("all clips are new ones", schedule={"carry_over": 1.0}),
     "no_anneal": Change("few objects asked for from the start", schedule={"count_anneal": 0.0}),
 }
 

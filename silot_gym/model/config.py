@@ -67,6 +67,11 @@ class ModelConfig:
             negative = any(n < 0 or (n == 0 and not may_be_zero) for n in numbers)
             if negative and field.name != "size_prior_mean":
                 raise ValueError(f"ModelConfig.{field.name} must be positive, got {value}")
+        if self.initial_size >= self.anchor_size:
+            raise ValueError(
+                f"ModelConfig.initial_size must be below anchor_size, {self.anchor_size}, "
+                f"got {self.initial_size}"
+            )
 
     @classmethod
     def paper_atari(cls, anchor_size: int = 30) -> "ModelConfig":

@@ -19,8 +19,8 @@ class Schedule:
             with the objects that were tracked there. Long episodes are learned at the price of
             short clips: no gradient goes back.
         renewal: probability that a clip is a new one nevertheless.
-        count_anneal: share of the steps in which the count prior goes from asking for all
-            objects to asking for few.
+        count_anneal: share of the steps in which the count prior goes from taking all numbers of
+            objects for equally likely to asking for few.
         first_count_log_odds: log-odds of the count prior's s at the start.
         last_count_log_odds: and from `count_anneal` on.
         presence_held: share of the steps in which all objects are taken to be present. Objects
