@@ -148,7 +148,7 @@ def ablate(change: Change, finished: Checkpoint, args: Args) -> dict[str, Any]:
             watch=lambda step, seconds: watched.append((step, seconds, copy.deepcopy(model))),
         )
     clips = paper_clips(finished.frames.game, validation, args.clips)
-    truth = [annotate(clip, finished.frames.background_colour) for clip in clips]
+    truth = [annotate(clip, finished.frames.background.colour) for clip in clips]
     curve = []
     for step, seconds, watched_model in watched:
         checkpoint = replace(finished, model=watched_model.eval())

@@ -87,7 +87,7 @@ def main(args: Args) -> None:
 
     _say(args, "tuning ConnComp on validation clips")
     components = tuned_components(
-        paper_clips(game, parts["validation"], TUNING_CLIPS), checkpoint.frames.background_colour
+        paper_clips(game, parts["validation"], TUNING_CLIPS), checkpoint.frames.background.colour
     )
     _say(args, "scoring under the paper's protocol")
     report: dict[str, Any] = {

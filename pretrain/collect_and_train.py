@@ -19,7 +19,7 @@ import json
 import logging
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -30,14 +30,15 @@ from lightning_fabric import Fabric
 from silot_gym.atari import make_atari, resolve_game
 from silot_gym.checkpoint import METRICS, Checkpoint, write_atomically
 from silot_gym.draw import write_video
-from silot_gym.evaluation.held_out import overlay, paper_protocol, summary
+from silot_gym.evaluation.held_out import enough_slots, overlay, paper_protocol, summary
 from silot_gym.evaluation.protocol import format_table
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import run
 from silot_gym.rollouts import Episode, RolloutStore, collect, split
-from silot_gym.training.background import estimate_background
+from silot_gym.training.background import BackgroundKind, estimate_background
 from silot_gym.training.clips import ClipSampler, check_crop
+from silot_gym.training.displays import find_displays
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
@@ -63,7 +64,7 @@ class Args:
     """Whether a frame is the maximum of the last two screens, which shows flickering sprites."""
     frame_skip: int = 4
     """Emulator frames a step."""
-    steps: int = 5_000
+    steps: int = 4_000
     """Updates of the model."""
     minutes: float | None = None
     """Stop training after so many minutes; the schedule still goes by steps."""
@@ -73,6 +74,8 @@ class Args:
     """The highest learning rate."""
     crop_size: int = 72
     """Side of the crops to train on, in pixels."""
+    background: BackgroundKind = "scenes"
+    """What is taken for background: a colour, also one picture, or also one for each scene."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model; ModelConfig.paper_atari() has the paper's values."""
     clips: int = 128
@@ -121,7 +124,7 @@ def main(args: Args) -> None:
         name: [store.episode(i) for i in numbers]
         for name, numbers in split(len(store), args.seed).items()
     }
-    frames = _frame_config(store, episodes["train"], args.model.anchor_size)
+    frames = _frame_config(args, store, episodes["train"])
 
     torch.manual_seed(args.seed)
     model = SILOT(args.model)
@@ -146,7 +149,9 @@ def main(args: Args) -> None:
         **course,
         "versions": {package: version(package) for package in packages},
     }
-    Checkpoint(model, frames, origin=origin).save(out)
+    checkpoint = Checkpoint(model.cpu().eval().requires_grad_(False), frames, origin=origin)
+    num_slots = enough_slots(checkpoint, episodes["validation"])
+    replace(checkpoint, num_slots=num_slots).save(out)
     checkpoint = Checkpoint.load(out)
 
     print("scoring held-out episodes", flush=True)
@@ -214,18 +219,17 @@ def _open_folder(out: Path, resume: bool) -> None:
     write_atomically(out / "command.txt", f"python {shlex.join(sys.argv)}\n".encode())
 
 
-def _frame_config(store: RolloutStore, episodes: list[Episode], largest_object: int) -> FrameConfig:
+def _frame_config(args: Args, store: RolloutStore, episodes: list[Episode]) -> FrameConfig:
     """The preprocessing, with the background that the episodes show."""
     info = store.info
-    colour, background = estimate_background(episodes, largest_object)
+    background = estimate_background(episodes, args.model.anchor_size, args.background)
     return FrameConfig(
         game=info.game,
         height=info.frame_height,
         width=info.frame_width,
         frame_skip=info.frame_skip,
         pooled=info.pooled,
-        background_colour=colour,
-        background=background,
+        background=replace(background, displays=find_displays(episodes, background)),
     )
 
 

@@ -14,12 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensors_to_bytes
 
+from silot_gym.background import Background
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
-_BACKGROUND = "frames.background"  # among the weights, whose file has a digest
+_COLOURS, _PICTURES = "background.colours", "background.pictures"  # among the weights
 _BUNDLED = Path(__file__).parent / "checkpoints"
 
 
@@ -54,14 +55,15 @@ class Checkpoint:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.contiguous() for name, value in self.model.state_dict().items()}
-        if self.frames.background is not None:
-            tensors[_BACKGROUND] = torch.tensor(self.frames.background)
+        background = self.frames.background
+        tensors |= {_COLOURS: background.colours, _PICTURES: background.pictures.contiguous()}
         weights = tensors_to_bytes(tensors)
         config = {
             "format_version": FORMAT_VERSION,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "model": dataclasses.asdict(self.model.config),
-            "frames": self.frames.numbers(),
+            "frames": self.frames.numbers()
+            | {"most_drawn": background.most_drawn, "displays": background.displays},
             "num_slots": self.num_slots,
             "presence_threshold": self.presence_threshold,
             "origin": self.origin,
@@ -90,14 +92,17 @@ class Checkpoint:
         try:
             model = SILOT(ModelConfig(**_with_tuples(config["model"])))
             tensors = load_tensors(weights)
-            background = tensors.pop(_BACKGROUND, None)
+            frames = _with_tuples(config["frames"])
+            background = Background(
+                tensors.pop(_COLOURS),
+                tensors.pop(_PICTURES),
+                frames.pop("most_drawn"),
+                tuple(tuple(region) for region in frames.pop("displays")),
+            )
             model.load_state_dict(tensors)
             return cls(
                 model=model.to(device).eval().requires_grad_(False),
-                frames=FrameConfig(
-                    **_with_tuples(config["frames"]),
-                    background=None if background is None else background.numpy(),
-                ),
+                frames=FrameConfig(**frames, background=background.to(device)),
                 num_slots=int(config["num_slots"]),
                 presence_threshold=float(config["presence_threshold"]),
                 origin=dict(config["origin"]),

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from silot_gym.background import Background, pack_colours, unpack_colours
+
+DIMMEST = 0.3
+"""How bright the darkest object is seen: background is black, and nothing else is."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,7 @@ class FrameConfig:
         width: columns of a frame.
         frame_skip: emulator frames a step.
         pooled: whether a frame is the maximum of the last two screens.
-        background_colour: (red, green, blue) in 0..255, seen as black wherever a frame has it:
-            black is nothing.
-        background: (height, width, 3) uint8, seen as black where a frame has the same colour in
-            the same place; None for none but `background_colour`.
+        background: what is seen as black.
     """
 
     game: str | None
@@ -30,16 +29,15 @@ class FrameConfig:
     width: int
     frame_skip: int = 4
     pooled: bool = True
-    background_colour: tuple[int, int, int] = (0, 0, 0)
-    background: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    background: Background = field(default_factory=Background, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a background that is no such picture."""
-        shape = (self.height, self.width, 3)
-        background = self.background
-        if background is not None and (background.dtype != np.uint8 or background.shape != shape):
+        """Refuse a background of another size."""
+        pictures = self.background.pictures
+        if len(pictures) and pictures.shape[1:] != (self.height, self.width):
             raise ValueError(
-                f"expected a background {shape} uint8, got {background.shape} {background.dtype}"
+                f"expected a background of {self.height} x {self.width}, "
+                f"got {tuple(pictures.shape[1:])}"
             )
 
     def numbers(self) -> dict[str, Any]:
@@ -48,41 +46,35 @@ class FrameConfig:
 
     def window(self, top: int, bottom: int, left: int, right: int) -> "FrameConfig":
         """The same for frames of which only `frame[top:bottom, left:right]` is seen."""
-        background = self.background
-        return replace(
-            self,
-            height=bottom - top,
-            width=right - left,
-            background=None if background is None else background[top:bottom, left:right],
-        )
+        background = self.background.window(top, bottom, left, right)
+        return replace(self, height=bottom - top, width=right - left, background=background)
 
-    def prepare(self, frames: Tensor) -> Tensor:
-        """Frames (..., height, width, 3) uint8 to (..., 3, height, width) float32 in [0, 1].
+    def prepare(self, frames: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """Frames (B, height, width, 3) uint8 to (B, 3, height, width) float32 in [0, 1].
 
-        Of frames of another size than `height` x `width` only the background's colour is removed.
+        Background is black. All else is brighter than `DIMMEST`, so that a black object on a green
+        ground is seen, and a dark one counts about as much as a bright one.
+
+        Args:
+            frames: of any size; see `Background.drawn`.
+            drawn: (B, height, width) bool, where there is no background, if it is known.
         """
-        seen = frames.movedim(-1, -3).float() / 255
-        if any(self.background_colour):
-            seen = _without(seen, frames, torch.tensor(self.background_colour))
-        if self.background is not None and self.background.shape == frames.shape[-3:]:
-            seen = _without(seen, frames, torch.tensor(self.background))
-        return seen.contiguous()
+        if drawn is None:
+            drawn = self.background.drawn(pack_colours(frames))
+        seen = frames.movedim(-1, -3).float() * ((1 - DIMMEST) / 255) + DIMMEST
+        return (seen * drawn.unsqueeze(-3)).contiguous()
 
+    def restore(self, seen: Tensor, frames: Tensor) -> Tensor:
+        """What the model sees, or renders, as it would look in the places of frames.
 
-def _without(seen: Tensor, frames: Tensor, nothing: Tensor) -> Tensor:
-    """What is `seen` of frames, black where they have the colours of `nothing`."""
-    shown = (frames != nothing.to(frames.device)).any(-1)
-    return seen * shown.unsqueeze(-3)
+        Args:
+            seen: (B, 3, height, width) in [0, 1], such as `prepare` makes.
+            frames: (B, height, width, 3) uint8, whose background is put behind.
 
-
-def pack_colours(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """One number a colour: (..., 3) to (...)."""
-    red, green, blue = np.moveaxis(colours.astype(np.uint32), -1, 0)
-    packed: NDArray[np.uint32] = red << 16 | green << 8 | blue
-    return packed
-
-
-def unpack_colours(packed: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """The inverse of `pack_colours`."""
-    channels = [packed >> 16, packed >> 8 & 255, packed & 255]
-    return np.stack(channels, -1).astype(np.uint8)
+        Returns:
+            (B, height, width, 3) uint8.
+        """
+        seen = seen.movedim(-3, -1)
+        colours = ((seen - DIMMEST) / (1 - DIMMEST)).clamp(0, 1).mul(255).round().byte()
+        behind = unpack_colours(self.background.behind(pack_colours(frames)))
+        return colours.where(seen.amax(-1, keepdim=True) > DIMMEST / 2, behind)

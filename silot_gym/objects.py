@@ -15,7 +15,8 @@ class Objects:
 
     Attributes:
         position: (B, K, 2) float, centre (x, y) in pixels of the frame.
-        size_logit: (B, K, 2) float, logit of (width, height) over the anchor's side.
+        anchor: (B, K) float, side in pixels of the largest object of its scale.
+        size_logit: (B, K, 2) float, logit of (width, height) over the anchor.
         what: (B, K, A) float, appearance.
         depth_logit: (B, K) float, logit of the depth; nearer objects have larger ones.
         presence: (B, K) float in [0, 1].
@@ -24,6 +25,7 @@ class Objects:
     """
 
     position: Tensor
+    anchor: Tensor
     size_logit: Tensor
     what: Tensor
     depth_logit: Tensor
@@ -42,6 +44,7 @@ class Objects:
 
         return cls(
             position=zeros(2),
+            anchor=zeros() + 1,
             size_logit=zeros(2),
             what=zeros(what_dim),
             depth_logit=zeros(),
@@ -55,9 +58,10 @@ class Objects:
         """(B, K) in (0, 1), larger is nearer."""
         return squash(self.depth_logit)
 
-    def size(self, anchor_size: float) -> Tensor:
-        """(B, K, 2) width and height in pixels, in (0, anchor_size)."""
-        return squash(self.size_logit) * anchor_size
+    @property
+    def size(self) -> Tensor:
+        """(B, K, 2) width and height in pixels, in (0, anchor)."""
+        return squash(self.size_logit) * self.anchor[..., None]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Objects":
         """The objects with `function` applied to each attribute."""

@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from torch import Tensor
 
+from silot_gym.background import Region, UnknownScenes, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.objects import Objects
@@ -105,6 +106,7 @@ class SlotTracker:
         lanes: int = 1,
         num_slots: int | None = None,
         frame_size: tuple[int, int] | None = None,
+        ignore: Sequence[Region] | None = None,
     ) -> None:
         """Starts with no tracks.
 
@@ -113,9 +115,12 @@ class SlotTracker:
             lanes: Number of streams.
             num_slots: Slots a lane; the checkpoint's number by default.
             frame_size: Height and width of the frames; those of the first frame by default.
+            ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen; by
+                default those where the checkpoint knows score, lives and clocks to be shown.
 
         Raises:
-            ValueError: `lanes` or `num_slots` is below 1, or the model is in training mode.
+            ValueError: `lanes` or `num_slots` is below 1, a region lies outside of the frame, or
+                the model is in training mode.
         """
         num_slots = checkpoint.num_slots if num_slots is None else num_slots
         if lanes < 1 or num_slots < 1:
@@ -128,6 +133,9 @@ class SlotTracker:
         self._model, self._frames = checkpoint.model, checkpoint.frames
         self._threshold = checkpoint.presence_threshold
         self._frame_size = frame_size
+        self._ignore = checkpoint.frames.background.displays if ignore is None else tuple(ignore)
+        self._seen = ~within(self._ignore, *(frame_size or (1, 1)))
+        self._scenes = UnknownScenes(checkpoint.frames.background, lanes)
         self._objects = self._model.empty_objects(lanes, num_slots)
         self._device = self._objects.presence.device
         self._next_id = torch.zeros(lanes, 1, dtype=torch.int64, device=self._device)
@@ -142,6 +150,7 @@ class SlotTracker:
         forget = torch.zeros(self.lanes, dtype=torch.bool, device=self._device)
         forget[list(lanes)] = True
         self._objects = self._objects.forget(forget)
+        self._scenes.forget(forget)
         self._next_id = self._next_id.masked_fill(forget[:, None], 0)
 
     @torch.inference_mode()
@@ -158,7 +167,10 @@ class SlotTracker:
         height, width = self._check(frames)
         # A copy, because torch refuses or warns of views that are reversed or read-only.
         seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)
-        objects = self._model.step(self._frames.prepare(seen), self._objects).objects
+        if self._seen.shape != (height, width):
+            self._seen = ~within(self._ignore, height, width)
+        drawn = self._scenes.drawn(pack_colours(seen)) & self._seen.to(self._device)
+        objects = self._model.step(self._frames.prepare(seen, drawn), self._objects).objects
         for name in ("presence", "position", "size_logit", "what", "depth_logit", "hidden"):
             if not getattr(objects, name).isfinite().all():
                 raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")

@@ -12,6 +12,7 @@ from gymnasium.spaces import Dict
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
+from silot_gym.background import Region
 from silot_gym.boxes import ComparableBoxes
 from silot_gym.compatibility import check_frames, load_checkpoint, rgb_size
 from silot_gym.draw import draw_boxes
@@ -55,6 +56,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         flatten: bool = False,
         include_pixels: bool = False,
         render_overlay: bool = False,
+        ignore: Sequence[Region] | None = None,
         device: str = "cpu",
         strict: bool = False,
     ) -> None:
@@ -69,6 +71,9 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             flatten: Whether observations are (K * D,) rather than (K, D).
             include_pixels: Whether observations are a dict of `slots` and `pixels`, the frame.
             render_overlay: Whether `render` draws boxes and track ids on the frame.
+            ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen.
+                By default those where the checkpoint knows score, lives and clocks to be shown;
+                `()` gives these back.
             device: Where the model runs, as torch names it.
             strict: Whether frames of another kind than those that the checkpoint was made for
                 are an error rather than a warning.
@@ -85,6 +90,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             flatten=flatten,
             include_pixels=include_pixels,
             render_overlay=render_overlay,
+            ignore=None if ignore is None else tuple(map(tuple, ignore)),
             device=device,
             strict=strict,
         )
@@ -100,7 +106,9 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         self._frame_size = rgb_size(env.observation_space)
         loaded = load_checkpoint(checkpoint, env, device)
         check_frames(loaded.frames, env, strict)
-        self._tracker: SlotTracker | None = SlotTracker(loaded, 1, num_slots, self._frame_size)
+        self._tracker: SlotTracker | None = SlotTracker(
+            loaded, 1, num_slots, self._frame_size, ignore
+        )
         self._attributes, self._flatten = tuple(attributes), flatten
         self._include_pixels, self._render_overlay = include_pixels, render_overlay
         self._slots: Slots | None = None

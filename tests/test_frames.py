@@ -3,7 +3,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from silot_gym.frames import FrameConfig, pack_colours, unpack_colours
+from silot_gym.background import Background
+from silot_gym.frames import DIMMEST, FrameConfig
 
 SKY, GRASS, BALL = (30, 60, 90), (0, 150, 30), (200, 0, 0)
 
@@ -15,12 +16,17 @@ def landscape() -> NDArray[np.uint8]:
     return picture
 
 
-OUTSIDE = FrameConfig(None, 20, 30, background_colour=SKY, background=landscape())
+OUTSIDE = FrameConfig(None, 20, 30, background=Background.of([SKY], [landscape()]))
 
 
 def prepared(config: FrameConfig, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What is seen of a frame, (height, width, 3)."""
-    return config.prepare(torch.from_numpy(frame.copy())).movedim(-3, -1).numpy()
+    return config.prepare(torch.from_numpy(frame.copy())[None])[0].movedim(0, -1).numpy()
+
+
+def brightened(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """A frame none of whose pixels is background."""
+    return DIMMEST + (1 - DIMMEST) * frame / 255
 
 
 def some_frame(seed: int = 0) -> NDArray[np.uint8]:
@@ -29,18 +35,10 @@ def some_frame(seed: int = 0) -> NDArray[np.uint8]:
     return colours[np.random.default_rng(seed).integers(4, size=(20, 30))]
 
 
-def test_packed_colours_come_back() -> None:
-    colours = np.random.default_rng(0).integers(0, 256, (4, 50, 60, 3), np.uint8)
-    colours[0, 0, :3] = [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
-    packed = pack_colours(colours)
-    assert packed.shape == (4, 50, 60)
-    assert unpack_colours(packed).dtype == np.uint8
-    assert np.array_equal(unpack_colours(packed), colours)
-
-
-def test_without_a_background_frames_are_only_scaled() -> None:
+def test_without_a_background_all_but_black_is_seen() -> None:
     frame = some_frame()
-    assert prepared(FrameConfig(None, 20, 30), frame) == pytest.approx(frame / 255)
+    expected = brightened(frame) * frame.any(-1, keepdims=True)
+    assert prepared(FrameConfig(None, 20, 30), frame) == pytest.approx(expected)
 
 
 def test_the_background_itself_is_seen_as_black() -> None:
@@ -50,14 +48,19 @@ def test_the_background_itself_is_seen_as_black() -> None:
 def test_what_crosses_the_background_is_seen_where_its_colour_differs() -> None:
     for top in range(17):
         frame = landscape()
-        frame[top : top + 4, 5:9] = BALL
-        frame[top : top + 4, 20:24] = GRASS
-        seen = prepared(OUTSIDE, frame)
         expected = np.zeros((20, 30, 3))
-        expected[top : top + 4, 5:9] = BALL
-        expected[top : top + 4, 20:24] = GRASS
+        for left, colour in ((5, BALL), (12, (0, 0, 0)), (20, GRASS)):
+            part = np.s_[top : top + 4, left : left + 4]
+            frame[part] = colour
+            expected[part] = brightened(np.array(colour, np.uint8))
         expected[12:18, 20:24] = 0  # grass on grass
-        assert seen == pytest.approx(expected / 255)
+        assert prepared(OUTSIDE, frame) == pytest.approx(expected)
+
+
+def test_a_black_object_is_seen() -> None:
+    frame = landscape()
+    frame[3:7, 3:7] = 0
+    assert prepared(OUTSIDE, frame)[3:7, 3:7] == pytest.approx(DIMMEST)
 
 
 def test_the_backgrounds_colour_is_nothing_on_top_of_another_too() -> None:
@@ -70,16 +73,15 @@ def test_nearly_the_colour_of_the_background_is_seen() -> None:
     for channel in range(3):
         frame = landscape()
         frame[..., channel] += 1
-        assert prepared(OUTSIDE, frame) == pytest.approx(frame / 255)
+        assert prepared(OUTSIDE, frame) == pytest.approx(brightened(frame))
 
 
 def test_many_frames_are_prepared_as_one_by_one() -> None:
-    frames = np.stack([some_frame(seed) for seed in range(6)])
-    together = OUTSIDE.prepare(torch.from_numpy(frames.reshape(2, 3, 20, 30, 3)))
-    assert together.shape == (2, 3, 3, 20, 30)
+    frames = torch.from_numpy(np.stack([some_frame(seed) for seed in range(6)]))
+    together = OUTSIDE.prepare(frames)
+    assert together.shape == (6, 3, 20, 30)
     assert together.dtype == torch.float32
-    alone = torch.stack([OUTSIDE.prepare(torch.from_numpy(frame)) for frame in frames])
-    assert torch.equal(together.flatten(0, 1), alone)
+    assert torch.equal(together, torch.cat([OUTSIDE.prepare(frame[None]) for frame in frames]))
 
 
 @pytest.mark.parametrize(
@@ -102,32 +104,30 @@ def test_a_window_sees_its_part_of_what_the_whole_sees(
     assert np.array_equal(seen, prepared(OUTSIDE, frame)[top:bottom, left:right])
 
 
-def test_a_window_without_a_background() -> None:
+def test_a_window_keeps_all_else() -> None:
     window = FrameConfig("Pong", 20, 30, frame_skip=3, pooled=False).window(1, 5, 2, 9)
     assert window == FrameConfig("Pong", 4, 7, frame_skip=3, pooled=False)
-    assert window.background is None
 
 
 @pytest.mark.parametrize("size", [(10, 30), (20, 29), (30, 20)])
-def test_frames_of_another_size_lose_the_backgrounds_colour_only(size: tuple[int, int]) -> None:
+def test_frames_of_another_size_lose_the_backgrounds_colours_only(size: tuple[int, int]) -> None:
     frame = np.full((*size, 3), SKY, np.uint8)
     frame[4:8] = GRASS
     seen = prepared(OUTSIDE, frame)
     assert not seen[:4].any() and not seen[8:].any()
-    assert seen[4:8] == pytest.approx(frame[4:8] / 255)
+    assert seen[4:8] == pytest.approx(brightened(frame[4:8]))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "got"),
-    [
-        (landscape()[:, :29], r"\(20, 29, 3\) uint8"),
-        (landscape().swapaxes(0, 1), r"\(30, 20, 3\) uint8"),
-        (landscape()[..., 0], r"\(20, 30\) uint8"),
-        (landscape() / np.float32(255), r"\(20, 30, 3\) float32"),
-    ],
-)
-def test_a_background_that_is_no_such_picture_is_refused(
-    wrong: NDArray[np.uint8], got: str
-) -> None:
-    with pytest.raises(ValueError, match=r"^expected a background \(20, 30, 3\) uint8, got " + got):
-        FrameConfig(None, 20, 30, background=wrong)
+@pytest.mark.parametrize("frame", [some_frame(), landscape(), np.zeros((20, 30, 3), np.uint8)])
+def test_what_is_seen_can_be_put_back(frame: NDArray[np.uint8]) -> None:
+    # Sky on grass is lost: it is taken for what has been removed.
+    frame[12:18][(frame[12:18] == SKY).all(-1)] = GRASS
+    frames = torch.from_numpy(frame[None].copy())
+    assert torch.equal(OUTSIDE.restore(OUTSIDE.prepare(frames), frames), frames)
+
+
+@pytest.mark.parametrize("size", [(20, 29), (30, 20)])
+def test_a_background_of_another_size_is_refused(size: tuple[int, int]) -> None:
+    picture = np.zeros((*size, 3), np.uint8)
+    with pytest.raises(ValueError, match=rf"background of 20 x 30, got \({size[0]}, {size[1]}\)$"):
+        FrameConfig(None, 20, 30, background=Background.of([SKY], [picture]))

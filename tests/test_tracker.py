@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from silot_gym.background import Background
 from silot_gym.boxes import ComparableBoxes, clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.tracker import ATTRIBUTE_BOUNDS, Slots, SlotTracker, slot_layout
@@ -170,8 +171,7 @@ def test_the_frame_is_prepared_as_for_training(checkpoint):
         checkpoint.frames,
         height=HEIGHT,
         width=WIDTH,
-        background_colour=(10, 20, 30),
-        background=background,
+        background=Background.of([(10, 20, 30)], [background]),
     )
     grounded = dataclasses.replace(checkpoint, frames=frames)
     frame = video(1)[0]
@@ -249,3 +249,29 @@ def test_table_fills_the_columns_of_the_layout(tracked):
     for name in names:
         value = getattr(slots, name)
         np.testing.assert_array_equal(table[..., layout[name]].reshape(value.shape), value)
+
+
+def test_nothing_is_seen_in_ignored_regions(checkpoint):
+    frames = video(3)
+    blanked = [frame.copy() for frame in frames]
+    for frame in blanked:
+        frame[:, : HEIGHT // 4] = 0
+        frame[:, HEIGHT // 2 :, WIDTH // 2 :] = 0
+    regions = [(0, 0, 1, (HEIGHT // 4) / HEIGHT), ((WIDTH // 2) / WIDTH, 0.5, 1, 1)]
+    ignoring = SlotTracker(checkpoint, ignore=regions)
+    background = dataclasses.replace(checkpoint.frames.background, displays=tuple(regions))
+    frame_config = dataclasses.replace(checkpoint.frames, background=background)
+    with_displays = dataclasses.replace(checkpoint, frames=frame_config)
+    by_default, given_back = SlotTracker(with_displays), SlotTracker(with_displays, ignore=())
+    plain, expected = SlotTracker(checkpoint), SlotTracker(checkpoint)
+    for frame, blank in zip(frames, blanked, strict=True):
+        slots = expected.step(blank)
+        assert_same(ignoring.step(frame), slots, rtol=0)
+        assert_same(by_default.step(frame), slots, rtol=0)
+        assert_same(given_back.step(frame), plain.step(frame), rtol=0)
+
+
+@pytest.mark.parametrize("region", [(0, 0, 2, 1), (0.5, 0, 0.2, 1), (0, 0, 1), (-0.1, 0, 1, 1)])
+def test_regions_outside_of_the_frame_are_refused(checkpoint, region):
+    with pytest.raises(ValueError, match=r"regions \(x0, y0, x1, y1\) in fractions .* got"):
+        SlotTracker(checkpoint, ignore=[region])

@@ -15,10 +15,8 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from silot_gym.background import Colour, to_packed
 from silot_gym.evaluation.tracks import Tracks
-from silot_gym.frames import pack_colours
-
-Colour = tuple[int, int, int]
 
 # Dearer than all distances of a frame together, so that no allowed link is given up for a shorter
 # sum, yet finite, because the assignment refuses a row that has no finite entry.
@@ -93,20 +91,20 @@ class _Regions:
     """The objects of one frame: boxes (N, 4) float64, and the packed colour (N,) of each."""
 
     boxes: NDArray[np.float64]
-    colour: NDArray[np.uint32]
+    colour: NDArray[np.int32]
 
 
-def _pack(frames: NDArray[np.uint8]) -> NDArray[np.uint32]:
+def _pack(frames: NDArray[np.uint8]) -> NDArray[np.int32]:
     """One number a pixel, (T, H, W), so that a colour is compared at once."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
         raise ValueError(
             f"expected uint8 RGB frames (T, H, W, 3), T >= 1, got {frames.dtype} {frames.shape}"
         )
-    return pack_colours(frames)
+    return to_packed(frames)
 
 
 def _regions(
-    colours: NDArray[np.uint32], background: Colour, *, connectivity: Literal[4, 8], dilate: bool
+    colours: NDArray[np.int32], background: Colour, *, connectivity: Literal[4, 8], dilate: bool
 ) -> _Regions:
     """The connected regions of each colour of one frame, tight or with half a pixel around them."""
     red, green, blue = background

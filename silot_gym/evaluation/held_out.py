@@ -1,9 +1,11 @@
 """How good a checkpoint is, in figures and to the eye, on episodes that it was not trained on."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from silot_gym.checkpoint import Checkpoint
@@ -34,7 +36,7 @@ def paper_protocol(
         prior predicts without seeing them (from the fourth on).
     """
     seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
-    truth = [annotate(clip, checkpoint.frames.background_colour) for clip in seen]
+    truth = [annotate(clip, checkpoint.frames.background.colour) for clip in seen]
     cropped = paper_view(checkpoint)
     figures = score(truth, predict(cropped, seen))
     unseen = predict(cropped, seen, unseen_from=PREDICTION_START)
@@ -43,6 +45,27 @@ def paper_protocol(
         [tracks.after(PREDICTION_START) for tracks in unseen],
     )
     return {**figures, **{f"prior_{name}": value for name, value in late.items()}}
+
+
+def enough_slots(
+    checkpoint: Checkpoint, episodes: Sequence[Episode], *, num_frames: int = 64, slots: int = 128
+) -> int:
+    """K for play: a quarter more than the most objects found in a frame (the paper's rule).
+
+    Args:
+        checkpoint: the model.
+        episodes: some of their frames are looked at, one by one.
+        num_frames: how many, about.
+        slots: the most that K may be.
+    """
+    step = max(1, sum(len(episode) for episode in episodes) // num_frames)
+    most = 1
+    for episode in episodes:
+        for t in range(0, len(episode) - 1, step):
+            # A second look settles what the first one was in doubt of.
+            *_, objects = follow(checkpoint, episode.rgb(t, t + 2)[None], slots)
+            most = max(most, int((objects.presence >= checkpoint.presence_threshold).sum()))
+    return min(slots, math.ceil(1.25 * most))
 
 
 def paper_clips(
@@ -105,8 +128,8 @@ def overlay(
             names.setdefault(identity, len(names))
         short = np.array([names.get(identity, -1) for identity in objects.track_id[0].tolist()])
         drawn = draw_boxes(frame, boxes, short, presence, scale)
-        rebuilt = model.render(objects, *frame.shape[:2])[0].movedim(0, -1).clamp(0, 1)
-        beside = (rebuilt.cpu().numpy() * 255).round().astype(np.uint8)
+        seen = model.render(objects, *frame.shape[:2]).cpu()
+        beside = checkpoint.frames.restore(seen, torch.from_numpy(frame[None]))[0].numpy()
         yield np.concatenate([drawn, beside.repeat(scale, 0).repeat(scale, 1)], 1)
 
 

@@ -60,7 +60,7 @@ def follow(
         if unseen_from is not None and t >= unseen_from:
             objects = model.predict(objects)
         else:
-            frame = checkpoint.frames.prepare(torch.from_numpy(frames[:, t])).to(device)
+            frame = checkpoint.frames.prepare(torch.from_numpy(frames[:, t]).to(device))
             objects = model.step(frame, objects).objects
             fresh = t * num_slots + torch.arange(num_slots, device=device)
             identity = fresh.where(objects.track_id < 0, objects.track_id)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from silot_gym.background import Colour
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.connected_components import (
-    Colour,
     annotate,
     connected_components,
     link,
@@ -77,7 +77,7 @@ def spair_tracks(
             claims = model.step(seen, None).discovered
             assert claims is not None  # discovery was not left out
             nothing = model.empty_objects(1, claims.presence.shape[1])
-            found = select(nothing, claims, model.config.anchor_size)
+            found = select(nothing, claims)
             confidence = found.presence[0].float().cpu().numpy()
             shown = confidence >= least_presence
             boxes.append(clip_boxes(model.boxes(found)[0].cpu().numpy()[shown], height, width))

@@ -15,7 +15,10 @@ class ModelConfig:
     num_slots: int = 36
     """K, the most objects that are kept from frame to frame. Play may use another number."""
     anchor_size: int = 48
-    """Side of the largest object; the paper has 30, and 24 for Space Invaders."""
+    """Side of the largest object at scale 1; the paper has 30, and 24 for Space Invaders."""
+    scales: tuple[int, ...] = (1,)
+    """Scales at which objects are discovered: at scale 3, cells and anchors are three times as
+    large. The paper has one."""
     glimpse_size: int = 16
     """Side of glimpses and sprites in texels; 21 in the paper. It must be larger than most objects
     in pixels: boxes grow to the size at which a texel is a pixel (at 12, all were 11.7 wide)."""

@@ -1,9 +1,11 @@
 """Discovery: what is in the frame that no tracked object accounts for (section 3.3)."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from silot_gym.model.attention import CellAttention
 from silot_gym.model.config import ModelConfig
@@ -18,7 +20,11 @@ _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
 
 
 class Discovery(nn.Module):
-    """One object for each cell of the frame."""
+    """One object for each cell of the frame, at each of several scales.
+
+    At scale s the frame is shrunk s times, which makes cells and anchors s times as large. All
+    scales have the same weights: a boxer is found as a bullet is, in a smaller picture.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -49,23 +55,38 @@ class Discovery(nn.Module):
     def forward(
         self, frame: Tensor, propagated: Objects, presence_held: bool = False
     ) -> tuple[Objects, Latents]:
-        """The objects (B, C) discovered in a frame (B, 3, height, width), cells row by row."""
-        rows, columns = grid_size(frame)
-        bottom_up = self.backbone(frame)
-        top_down = self.attention(propagated, describe(propagated), rows, columns)
-        top_down = top_down.mT.unflatten(-1, (rows, columns))
-        fused = self.fuse(torch.cat([bottom_up, top_down], 1)).flatten(2).mT  # (B, C, features)
+        """The objects (B, C) discovered in a frame (B, 3, height, width).
+
+        Cells go scale by scale, each row by row.
+        """
+        views = [_shrunk(frame, scale) for scale in self.config.scales]
+        cells = [grid_size(view) for view in views]
+        counts = [rows * columns for rows, columns in cells]
+        scales = torch.tensor(self.config.scales, device=frame.device)
+        scale = scales.repeat_interleave(torch.tensor(counts, device=frame.device))[:, None]
+        corner = torch.cat([cell_corners(*c, frame.device) for c in cells])
+        fused = torch.cat(
+            [
+                self._cells(view, replace(propagated, position=propagated.position / s))
+                for view, s in zip(views, self.config.scales, strict=True)
+            ],
+            1,
+        )
 
         where = self.where_head(fused).float()
         where_mean, where_std = where[..., :4], bounded_std(where[..., 4:])
         where = draw_normal(where_mean, where_std, self.training)
         offset = _OFFSET_MIN + (_OFFSET_MAX - _OFFSET_MIN) * squash(where[..., :2])
         size = squash(where[..., 2:])
-        corner = cell_corners(rows, columns, frame.device)
-        position = corner + CELL_SIZE * offset
+        position = corner + CELL_SIZE * offset  # in pixels of the shrunk frame
 
-        glimpses = extract_glimpses(
-            frame, position, size * self.config.anchor_size, self.config.glimpse_size
+        places = torch.cat([position, size * self.config.anchor_size], -1)
+        glimpses = torch.cat(
+            [
+                extract_glimpses(view, place[..., :2], place[..., 2:], self.config.glimpse_size)
+                for view, place in zip(views, places.split_with_sizes(counts, 1), strict=True)
+            ],
+            1,
         )
         seen = torch.cat([fused, self.encoder(glimpses), offset, size], -1)
 
@@ -84,7 +105,8 @@ class Discovery(nn.Module):
         presence = draw_presence(presence_logit, self.config.presence_temperature, self.training)
 
         objects = Objects(
-            position=position,
+            position=position * scale,
+            anchor=(scale[:, 0] * float(self.config.anchor_size)).expand(len(frame), -1),
             size_logit=where[..., 2:],
             what=what,
             depth_logit=depth.squeeze(-1),
@@ -98,3 +120,24 @@ class Discovery(nn.Module):
             presence_logit=presence_logit,
         )
         return objects, latents
+
+    def _cells(self, frame: Tensor, propagated: Objects) -> Tensor:
+        """What cells of a frame know: of what they see, and of the objects that are tracked there.
+
+        (B, C, features)
+        """
+        rows, columns = grid_size(frame)
+        bottom_up = self.backbone(frame)
+        top_down = self.attention(propagated, describe(propagated), rows, columns)
+        top_down = top_down.mT.unflatten(-1, (rows, columns))
+        fused: Tensor = self.fuse(torch.cat([bottom_up, top_down], 1))
+        return fused.flatten(2).mT
+
+
+def _shrunk(frame: Tensor, scale: int) -> Tensor:
+    """A frame whose pixels are the means of `scale` x `scale`; what lies outside is black."""
+    if scale == 1:
+        return frame
+    height, width = frame.shape[-2:]
+    padded = functional.pad(frame, (0, -width % scale, 0, -height % scale))
+    return functional.avg_pool2d(padded, scale)

@@ -81,7 +81,7 @@ class Propagation(nn.Module):
 
         The recurrent state is passed on as it came: `RecurrentState` advances it.
         """
-        noisy, anchor = self.training, self.config.anchor_size
+        noisy, anchor = self.training, objects.anchor[..., None]
         features = describe(objects)
         if self.describe_all is not None:
             known = self.describe_all(objects, features)
@@ -97,7 +97,8 @@ class Propagation(nn.Module):
         around = known
         if self.sees_frame:
             shift, growth = (_GLIMPSE_STEP * anchor * self.glimpse_head(known)).chunk(2, -1)
-            size = objects.size(anchor) + self.config.search_margin + growth
+            margin = self.config.search_margin / self.config.anchor_size * anchor
+            size = objects.size + margin + growth
             around = torch.cat(
                 [known, look(self.search_encoder, objects.position + shift, size)], -1
             )
@@ -130,6 +131,7 @@ class Propagation(nn.Module):
 
         propagated = Objects(
             position=position,
+            anchor=objects.anchor,
             size_logit=size_logit,
             what=what,
             depth_logit=depth_logit.squeeze(-1),
@@ -174,14 +176,13 @@ class RecurrentState(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.anchor_size = config.anchor_size
         self.cell = nn.GRUCell(config.what_dim + 6, config.hidden_dim)
 
     def forward(self, last: Objects, now: Objects) -> Tensor:
         """The state (B, K, R) after objects went from `last` to `now` in the same slots."""
         attributes = torch.cat(
             [
-                (now.position - last.position) / self.anchor_size,
+                (now.position - last.position) / last.anchor[..., None],
                 squash(now.size_logit),
                 now.what,
                 now.depth[..., None],

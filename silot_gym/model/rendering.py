@@ -113,7 +113,6 @@ class Renderer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.anchor_size = config.anchor_size
         self.glimpse_size = config.glimpse_size
         self.decoder = mlp(config.what_dim, config.decoder_dims, 4 * config.glimpse_size**2)
         with torch.no_grad():
@@ -130,8 +129,7 @@ class Renderer(nn.Module):
     def boxes(self, objects: Objects) -> Tensor:
         """Boxes (B, K, 4) in pixels around what can be seen of objects; see `visible_boxes`."""
         colour, alpha = self.sprites(objects.what)
-        size = objects.size(self.anchor_size)
-        return visible_boxes((colour * alpha).amax(-3), objects.position, size)
+        return visible_boxes((colour * alpha).amax(-3), objects.position, objects.size)
 
     def forward(self, objects: Objects, height: int, width: int) -> Tensor:
         """Objects of B streams to frames (B, 3, height, width) in [0, 1] on black."""
@@ -140,7 +138,7 @@ class Renderer(nn.Module):
         importance = alpha * objects.depth[..., None, None, None]
         layers = torch.cat([importance * colour, importance, alpha], -3)  # (B, K, 5, s, s)
         x, y = objects.position.unbind(-1)
-        size_x, size_y = objects.size(self.anchor_size).unbind(-1)
+        size_x, size_y = objects.size.unbind(-1)
         along_x = hat_weights(x, size_x, self.glimpse_size, width)  # (B, K, width, s)
         along_y = hat_weights(y, size_y, self.glimpse_size, height)  # (B, K, height, s)
 

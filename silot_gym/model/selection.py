@@ -11,7 +11,7 @@ _SAME_BOX = 0.5
 """Intersection over union from which on two boxes are taken for the same object's."""
 
 
-def select(propagated: Objects, discovered: Objects, anchor_size: float) -> Objects:
+def select(propagated: Objects, discovered: Objects) -> Objects:
     """The most present of the propagated and discovered objects (section 3.5 of the paper).
 
     A propagated object that is kept keeps its slot; the slots of the others are filled with
@@ -24,12 +24,11 @@ def select(propagated: Objects, discovered: Objects, anchor_size: float) -> Obje
     Args:
         propagated: objects (B, K).
         discovered: objects (B, C).
-        anchor_size: side of the largest object in pixels.
 
     Returns:
         Objects (B, K). Discovered ones have `track_id` -1.
     """
-    claimed = _claimed(propagated, discovered, anchor_size)
+    claimed = _claimed(propagated, discovered)
     discovered = replace(discovered, presence=discovered.presence.masked_fill(claimed, 0))
     source = _source(propagated.presence.detach(), discovered.presence.detach())
 
@@ -42,13 +41,11 @@ def select(propagated: Objects, discovered: Objects, anchor_size: float) -> Obje
 
 
 @torch.no_grad()
-def _claimed(propagated: Objects, discovered: Objects, anchor_size: float) -> Tensor:
+def _claimed(propagated: Objects, discovered: Objects) -> Tensor:
     """Which discovered objects, (B, C), have nearly the box of a more present object."""
     first, last, presence = (
         torch.cat([old, new], 1)
-        for old, new in zip(
-            _corners(propagated, anchor_size), _corners(discovered, anchor_size), strict=True
-        )
+        for old, new in zip(_corners(propagated), _corners(discovered), strict=True)
     )
     slots = propagated.presence.shape[1]
     overlap = torch.minimum(last[:, slots:, None], last[:, None]) - torch.maximum(
@@ -65,9 +62,9 @@ def _claimed(propagated: Objects, discovered: Objects, anchor_size: float) -> Te
     return claimed
 
 
-def _corners(objects: Objects, anchor_size: float) -> tuple[Tensor, Tensor, Tensor]:
+def _corners(objects: Objects) -> tuple[Tensor, Tensor, Tensor]:
     """First and last corners of objects' boxes, and their presence."""
-    half = objects.size(anchor_size) / 2
+    half = objects.size / 2
     return objects.position - half, objects.position + half, objects.presence
 
 

@@ -79,7 +79,7 @@ class SILOT(nn.Module):
         if not discover:
             return StepOutput(propagated, propagated, propagated_latents)
         discovered, discovered_latents = self.discovery(frame, propagated, presence_held)
-        objects = select(propagated, discovered, self.config.anchor_size)
+        objects = select(propagated, discovered)
         return StepOutput(objects, propagated, propagated_latents, discovered, discovered_latents)
 
     def predict(self, last: Objects) -> Objects:

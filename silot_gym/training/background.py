@@ -1,46 +1,115 @@
 """What is always there and no object, found from rollouts without labels."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.ndimage import binary_opening
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
-from silot_gym.frames import pack_colours, unpack_colours
+from silot_gym.background import Background, to_packed
 from silot_gym.rollouts import Episode
 
-_FRAMES_PER_EPISODE = 50
+BackgroundKind = Literal["colour", "static", "scenes"]
+
+_FRAMES = 500
+"""How many frames are looked at, about."""
+_SCENE = 0.01
+"""Share of the frames that a scene fills, at least."""
 _USUALLY = 0.5
-"""Share of the frames from which on a pixel's colour is usual: games show other screens too."""
+"""Share of a scene's frames from which on a pixel's colour is usual."""
+_ALWAYS = 0.98
+"""And from which on it is always the same."""
+_SCROLLS, _LARGE = 0.003, 0.8
+"""Share of all pixels that have a colour that scrolls, and of these in long runs, at least."""
+_MARGIN = 1.5
+"""How many times more may be drawn in play than in any frame of the rollouts."""
 
 
 def estimate_background(
-    episodes: Sequence[Episode], largest_object: int
-) -> tuple[tuple[int, int, int], NDArray[np.uint8]]:
-    """The background's colour and its picture, (height, width, 3) uint8, for `FrameConfig`.
+    episodes: Sequence[Episode], largest_object: int, kind: BackgroundKind = "scenes"
+) -> Background:
+    """The background of a game.
 
-    The picture has the colour that most pixels have, but for what is usually there and too large
-    to be an object: pixels in a straight run, along a row or a column, of more such pixels than an
-    object is wide. What is as still and smaller (shields, digits) stays to be found.
+    Frames are of one scene where the same colour fills most of them. The colour of a scene is
+    background wherever it is: under all that moves and behind what is eaten or shot. A scene's
+    picture has besides, with the colours that they usually have, pixels
+
+    - that always show the same;
+    - in a straight run, along a row or a column, of more such pixels than an object is wide.
+
+    What is smaller and changes at times (shields, bricks) is left for objects. Colours that the
+    pictures do not account for and that are found in such long runs belong to something that
+    scrolls, and are background wherever they are, too.
 
     Args:
         episodes: to find it from.
         largest_object: longest side of an object in pixels.
+        kind: "scenes" for as many as there are; "static" for one; "colour" for no picture.
     """
-    colours = np.concatenate([_some_frames(episode) for episode in episodes])
-    palette, counts = np.unique(colours, return_counts=True)
-    nothing = palette[counts.argmax()]
-    usual = np.full(colours.shape[1:], nothing)
-    for colour in palette:
-        usual[(colours == colour).mean(0) >= _USUALLY] = colour
-    drawn, run = usual != nothing, largest_object + 1
-    large = binary_opening(drawn, np.ones((1, run))) | binary_opening(drawn, np.ones((run, 1)))
-    red, green, blue = unpack_colours(nothing).tolist()
-    return (red, green, blue), unpack_colours(np.where(large, usual, nothing))
+    palette = np.unique(np.concatenate([to_packed(episode.palette) for episode in episodes]))
+    step = max(1, sum(len(episode) for episode in episodes) // _FRAMES)
+    frames = np.concatenate(
+        [np.searchsorted(palette, to_packed(e.palette))[e.frames[::step]] for e in episodes]
+    )
+    counts = np.stack([np.bincount(f.ravel(), minlength=len(palette)) for f in frames])
+    fills = counts.argmax(1)
+    if kind != "scenes":
+        fills[:] = counts.sum(0).argmax()
+    often = np.bincount(fills, minlength=len(palette))
+    filling = [i for i in np.argsort(-often, kind="stable") if often[i] >= _SCENE * len(frames)]
+    pictures = np.stack([_picture(frames[fills == i], i, largest_object) for i in filling])
+    if kind == "colour" or all((picture == picture[0, 0]).all() for picture in pictures):
+        pictures = np.zeros((0, 1, 1), np.int64)
+
+    def background(colours: Sequence[int], most_drawn: float = 1.0) -> Background:
+        packed = [torch.from_numpy(palette[codes]) for codes in (colours, pictures)]
+        return Background(packed[0], packed[1], most_drawn)
+
+    seen = torch.from_numpy(palette[frames])
+    drawn = background(filling).drawn(seen).numpy()
+    scrolling = _scrolling(frames, drawn, largest_object)
+    drawn = background(filling + scrolling).drawn(seen).numpy()
+    most_drawn = round(min(1.0, _MARGIN * float(drawn.mean((1, 2)).max())), 4)
+    return background(filling + scrolling, most_drawn)
 
 
-def _some_frames(episode: Episode) -> NDArray[np.uint32]:
-    """Some of an episode's frames, (T, height, width), one number a colour."""
-    some = episode.frames[:: max(1, len(episode) // _FRAMES_PER_EPISODE)]
-    colours: NDArray[np.uint32] = pack_colours(episode.palette)[some]
-    return colours
+def _picture(frames: NDArray[np.int64], nothing: int, largest_object: int) -> NDArray[np.int64]:
+    """The background of a scene's frames, (T, height, width), on the colour that fills it."""
+    usual, share = np.full(frames.shape[1:], nothing), np.zeros(frames.shape[1:])
+    for colour in np.unique(frames):
+        this = (frames == colour).mean(0)
+        usual[this >= _USUALLY] = colour
+        share = np.maximum(share, this)
+    large = _in_long_runs(usual != nothing, largest_object)
+    picture: NDArray[np.int64] = np.where(large | (share >= _ALWAYS), usual, nothing)
+    return picture
+
+
+def _scrolling(
+    frames: NDArray[np.int64], drawn: NDArray[np.bool_], largest_object: int
+) -> list[int]:
+    """Colours of what is drawn on frames (T, height, width) and too large for objects."""
+    scrolling = []
+    for colour in np.flatnonzero(np.bincount(frames[drawn]) >= _SCROLLS * frames.size):
+        pixels = frames == colour
+        large = _in_long_runs(pixels, largest_object) & drawn
+        if large.sum() >= _LARGE * (pixels & drawn).sum():
+            scrolling.append(int(colour))
+    return scrolling
+
+
+def _in_long_runs(pixels: NDArray[np.bool_], largest_object: int) -> NDArray[np.bool_]:
+    """Which pixels (..., height, width) are in longer straight runs than an object is wide."""
+    length = largest_object + 1
+    return _in_runs(pixels, length, -1) | _in_runs(pixels, length, -2)
+
+
+def _in_runs(drawn: NDArray[np.bool_], length: int, axis: int) -> NDArray[np.bool_]:
+    """Which pixels are in runs of `length` or more along an axis: a morphological opening."""
+    size = {"size": length, "axis": axis, "mode": "constant"}
+    inner = minimum_filter1d(drawn.view(np.uint8), **size)
+    # The second filter's window is the first one's mirror image.
+    opened: NDArray[np.uint8] = maximum_filter1d(inner, origin=-(1 - length % 2), **size)
+    return opened.astype(bool)

@@ -1,13 +1,15 @@
 """Short clips of small crops, drawn from episodes so that they show something."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from silot_gym.frames import FrameConfig, pack_colours
+from silot_gym.background import to_packed
+from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
 
 
@@ -31,14 +33,9 @@ class ClipSampler:
         self.frames = frames
         self.crop_size = crop_size
         self.lengths = np.array([len(episode) for episode in episodes])
-        colour = np.array(frames.background_colour, np.uint8)
-        background = frames.background
-        if background is None:
-            background = np.full((height, width, 3), colour)
-        self._nothing = [
-            (_indices(colour, episode.palette), _indices(background, episode.palette))
-            for episode in episodes
-        ]
+        # Indices into colours as the model sees them, of which the first is background.
+        self._shown = [_without_background(episode, frames) for episode in episodes]
+        self._colours = [_seen(episode.palette, frames) for episode in episodes]
 
     def draw(self, rng: np.random.Generator, batch: int, length: int) -> Tensor:
         """`batch` clips of `length` frames, (B, T, 3, crop, crop), in places drawn at random."""
@@ -63,7 +60,7 @@ class ClipSampler:
     def clips(self, places: NDArray[np.int64], length: int) -> Tensor:
         """The clips in `places` as the model sees them: (B, T, 3, crop, crop) in [0, 1]."""
         clips = np.stack([self._clip(length, *place) for place in places.tolist()])
-        return torch.from_numpy(clips).movedim(-1, -3).float() / 255
+        return torch.from_numpy(clips).movedim(-1, -3)
 
     def following(
         self, rng: np.random.Generator, places: NDArray[np.int64], length: int, renewal: float
@@ -89,34 +86,39 @@ class ClipSampler:
         self, rng: np.random.Generator, index: int, start: int, length: int
     ) -> tuple[int, int, int, int]:
         """Episode, first frame, top and left of a crop that shows something."""
-        frames = self.episodes[index].frames
-        colour, background = self._nothing[index]
-        shown = frames[start + rng.integers(length)]
-        something = (shown != colour) & (shown != background)
-        present = np.flatnonzero(np.bincount(shown[something]))
+        shown = self._shown[index][start + rng.integers(length)]
+        present = np.flatnonzero(np.bincount(shown[shown > 0]))
         corner = np.array([0, 0])
         room = np.array(shown.shape) - self.crop_size
         if len(present):
-            pixels = np.argwhere((shown == rng.choice(present)) & something)
+            pixels = np.argwhere(shown == rng.choice(present))
             corner = rng.choice(pixels) - rng.integers(self.crop_size, size=2)
         y, x = np.clip(corner, 0, room)
         return index, start, y, x
 
-    def _clip(self, length: int, index: int, start: int, y: int, x: int) -> NDArray[np.uint8]:
+    def _clip(self, length: int, index: int, start: int, y: int, x: int) -> NDArray[np.float32]:
         """One clip (T, crop, crop, 3)."""
-        episode, side = self.episodes[index], self.crop_size
-        crop = episode.frames[start : start + length, y : y + side, x : x + side]
-        # What `FrameConfig.prepare` does, on indices instead of colours.
-        colour, background = self._nothing[index]
-        clip: NDArray[np.uint8] = episode.palette[crop]
-        clip[(crop == colour) | (crop == background[y : y + side, x : x + side])] = 0
-        return clip
+        side = self.crop_size
+        crop = self._shown[index][start : start + length, y : y + side, x : x + side]
+        return self._colours[index].take(crop, axis=0)
 
 
-def _indices(colours: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where a palette (P, 3) has colours (..., 3); -1 where it has not."""
-    same = pack_colours(colours)[..., None] == pack_colours(palette)
-    return np.where(same.any(-1), same.argmax(-1), -1)
+def _without_background(episode: Episode, frames: FrameConfig) -> NDArray[Any]:
+    """One more than the palette's indices where a frame shows something, 0 elsewhere."""
+    packed = torch.from_numpy(to_packed(episode.palette))
+    few = len(episode.palette) < 256
+    shown = np.empty(episode.frames.shape, np.uint8 if few else np.uint16)
+    for t, frame in enumerate(torch.from_numpy(episode.frames.astype(np.int32))):
+        drawn = frames.background.drawn(packed[frame][None])[0]
+        shown[t] = ((frame + 1) * drawn).numpy()
+    return shown
+
+
+def _seen(palette: NDArray[np.uint8], frames: FrameConfig) -> NDArray[np.float32]:
+    """What `FrameConfig.prepare` makes of background, and then of each colour: (P + 1, 3)."""
+    colours = torch.from_numpy(palette)[None, None]  # a frame of one row
+    seen = frames.prepare(colours, torch.ones(1, 1, len(palette), dtype=torch.bool))
+    return np.concatenate([np.zeros((1, 3), np.float32), seen[0, :, 0].T.numpy()])
 
 
 def check_crop(crop_size: int, height: int, width: int) -> None:

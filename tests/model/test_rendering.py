@@ -17,6 +17,7 @@ def some_objects(count: int, seed: int = 0) -> Objects:
     torch.manual_seed(seed)
     return Objects(
         position=torch.rand(2, count, 2) * 40,
+        anchor=torch.tensor([[20.0, 48.0, 60.0]] * 2)[:, :count],
         size_logit=torch.randn(2, count, 2),
         what=torch.randn(2, count, CONFIG.what_dim),
         depth_logit=torch.randn(2, count),
@@ -79,7 +80,7 @@ def test_stretching_a_sprite_equals_grid_sample() -> None:
 def render_by_loop(renderer: Renderer, objects: Objects, height: int, width: int) -> Tensor:
     """One frame (3, height, width) of the first stream: object by object, pixel by pixel."""
     colour, alpha = renderer.sprites(objects.what[0])
-    size = objects.size(renderer.anchor_size)[0]
+    size = objects.size[0]
     frame = torch.zeros(3, height, width)
     for row in range(height):
         for column in range(width):

@@ -70,6 +70,28 @@ def test_it_runs_on_frames_of_any_size(height: int, width: int) -> None:
     assert model.render(output.objects, height, width).shape == frame.shape
 
 
+def test_a_coarse_scale_finds_in_a_large_frame_what_a_fine_one_finds_in_a_small_one() -> None:
+    fine = small_model()
+    coarse = SILOT(replace(fine.config, scales=(3,))).eval()
+    both = SILOT(replace(fine.config, scales=(1, 3))).eval()
+    for model in (coarse, both):
+        model.load_state_dict(fine.state_dict())
+    small = blobs((20, 25), (33, 8))
+    large = small.repeat_interleave(3, 2).repeat_interleave(3, 3)
+    tracks = tracked(fine, small)
+    larger = replace(tracks, position=3 * tracks.position, anchor=3 * tracks.anchor)
+    found, _ = fine.discovery(small, tracks)
+    again, _ = coarse.discovery(large, larger)
+    torch.testing.assert_close(again.position, 3 * found.position)
+    torch.testing.assert_close(again.size, 3 * found.size)
+    torch.testing.assert_close(again.presence, found.presence)
+    at_both, _ = both.discovery(large, larger)
+    at_one, _ = fine.discovery(large, larger)
+    for name, value in vars(at_both).items():
+        parts = getattr(at_one, name), getattr(again, name)
+        torch.testing.assert_close(value, torch.cat(parts, 1))
+
+
 def test_a_cell_sees_as_far_to_one_side_as_to_the_other() -> None:
     model = small_model()
     frame = torch.rand(1, 3, 120, 120, requires_grad=True)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from pretrain import collect_and_train, evaluate
+from silot_gym.background import Background
 from silot_gym.checkpoint import Checkpoint, CheckpointError
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT
@@ -43,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_a_checkpoint_figures_a_film_and_curves(finished: Path) -> None:
     checkpoint = Checkpoint.load(finished)
     assert checkpoint.frames.game == "Pong"
-    assert checkpoint.frames.background_colour == (144, 72, 17)
+    assert checkpoint.frames.background.colour == (144, 72, 17)
     assert checkpoint.origin["steps"] == 6
     metrics = json.loads((finished / "metrics.json").read_text())
     assert {"MOTA", "AP", "count_error", "prior_MOTA", "command", "game"} <= metrics.keys()
@@ -159,13 +160,18 @@ def test_wrong_checkpoints_are_refused(finished: Path, tmp_path: Path) -> None:
         Checkpoint.load("no-such-run")
 
 
+def assert_same_background(first: Background, second: Background) -> None:
+    assert torch.equal(first.colours, second.colours)
+    assert torch.equal(first.pictures, second.pictures)
+    assert first.most_drawn == second.most_drawn
+
+
 def test_a_checkpoint_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(finished)
     checkpoint.save(tmp_path)
     again = Checkpoint.load(tmp_path)
     assert again.frames == checkpoint.frames
-    assert again.frames.background is not None
-    assert np.array_equal(again.frames.background, checkpoint.frames.background)
+    assert_same_background(again.frames.background, checkpoint.frames.background)
     assert again.model.config == checkpoint.model.config
     frame = checkpoint.frames.prepare(
         torch.from_numpy(np.random.default_rng(0).integers(0, 255, (1, 60, 60, 3), np.uint8))
@@ -176,16 +182,13 @@ def test_a_checkpoint_comes_back_as_it_was(finished: Path, tmp_path: Path) -> No
 
 def test_a_checkpoint_keeps_any_background(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
-    noisy = FrameConfig(None, 40, 30, background_colour=(1, 2, 3), background=noise)
+    some = Background.of([(1, 2, 3), (250, 0, 9)], [noise, noise[::-1]], most_drawn=0.3)
+    noisy = FrameConfig(None, 40, 30, background=some)
     for frames in (FrameConfig(None, 40, 30), noisy, noisy.window(0, 40, 5, 25)):
         Checkpoint(SILOT(TINY), frames).save(tmp_path)
         again = Checkpoint.load(tmp_path).frames
         assert again == frames
-        if frames.background is None:
-            assert again.background is None
-        else:
-            assert again.background is not None
-            assert np.array_equal(again.background, frames.background)
+        assert_same_background(again.background, frames.background)
 
 
 def test_a_program_ends_with_one_line_and_status_2(

@@ -2,9 +2,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from silot_gym.atari import make_atari
+from silot_gym.background import Background, Colour, pack_colours, unpack_colours
 from silot_gym.rollouts import Episode, EpisodeBuilder
 from silot_gym.training.background import estimate_background
 
@@ -38,9 +40,16 @@ def picture(draw: Draw = empty) -> NDArray[np.uint8]:
 
 def estimated(episodes: Sequence[Episode], largest: int = LARGEST) -> NDArray[np.uint8]:
     """The picture of the background, whose colour is always the same."""
-    colour, background = estimate_background(episodes, largest)
-    assert colour == NOTHING
-    return background
+    background = estimate_background(episodes, largest)
+    assert background.colour == NOTHING
+    return behind(background)
+
+
+def behind(background: Background) -> NDArray[np.uint8]:
+    """The picture of a background that has one scene."""
+    assert len(background.pictures) <= 1
+    blank = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.int32)
+    return unpack_colours(background.behind(blank)[0]).numpy()
 
 
 def test_where_there_is_nothing_the_background_has_the_most_common_colour() -> None:
@@ -58,11 +67,11 @@ def test_the_colour_is_the_one_that_most_pixels_have(width: int, darker: bool) -
         frame[:, :width] = other
         frame[20:25, 30 + t : 33 + t] = BLOB
 
-    colour, background = estimate_background([film(halves)], LARGEST)
-    assert colour == (NOTHING if width == 39 else other)
+    background = estimate_background([film(halves)], LARGEST)
+    assert background.colour == (NOTHING if width == 39 else other)
     expected = np.full((HEIGHT, WIDTH, 3), NOTHING, np.uint8)
     expected[:, :width] = other
-    assert np.array_equal(background, expected)
+    assert np.array_equal(behind(background), expected)
 
 
 def test_the_colour_is_counted_over_all_frames_of_all_episodes() -> None:
@@ -75,7 +84,7 @@ def test_the_colour_is_counted_over_all_frames_of_all_episodes() -> None:
     for floods, droughts, expected in ((6, 14, NOTHING), (14, 6, BAR)):
         episodes = [film(flooded, floods), film(less, droughts)]
         for ordered in (episodes, episodes[::-1]):
-            colour, _ = estimate_background(ordered, LARGEST)
+            colour = estimate_background(ordered, LARGEST).colour
             assert colour == expected
             assert all(type(channel) is int for channel in colour)
 
@@ -97,13 +106,15 @@ def test_a_bar_is_background_from_the_length_that_no_object_has(
     def bar_of(length: int) -> Draw:
         def draw(frame: NDArray[np.uint8], t: int) -> None:
             canvas = frame.swapaxes(0, 1)[::-1][:HEIGHT] if transposed else frame
-            canvas[top : top + 3, :length] = BAR
+            if t % 4:  # usually, not always
+                canvas[top : top + 3, :length] = BAR
 
         return draw
 
     longest, longer = bar_of(largest), bar_of(largest + 1)
     assert np.array_equal(estimated([film(longest)], largest), picture())
-    assert np.array_equal(estimated([film(longer)], largest), picture(longer))
+    expected = film(longer).rgb()[1]
+    assert np.array_equal(estimated([film(longer)], largest), expected)
 
 
 @pytest.mark.parametrize(("largest", "filled"), [(1, 0.3), (4, 0.7), (7, 0.85)])
@@ -131,14 +142,57 @@ def test_background_are_the_pixels_in_runs_longer_than_an_object(
     assert np.array_equal(estimated(episodes, largest), expected)
 
 
-def test_what_is_as_still_and_no_larger_than_an_object_is_no_background() -> None:
-    def blobs(frame: NDArray[np.uint8], t: int) -> None:
+def test_what_is_no_larger_than_an_object_is_background_only_if_it_is_always_there() -> None:
+    def usual(frame: NDArray[np.uint8], t: int) -> None:
         wide_bar(frame, t)
-        frame[5 : 5 + LARGEST, 5 : 5 + LARGEST] = BLOB
-        frame[10:13, 30:33] = BLOB
+        if t % 10:
+            frame[5 : 5 + LARGEST, 5 : 5 + LARGEST] = BLOB
+            frame[10:13, 30:33] = BLOB
+
+    def constant(frame: NDArray[np.uint8], t: int) -> None:
+        wide_bar(frame, t)
         frame[10:13, 34:37] = BLOB
 
-    assert np.array_equal(estimated([film(blobs)]), picture(wide_bar))
+    def both(frame: NDArray[np.uint8], t: int) -> None:
+        usual(frame, t)
+        constant(frame, t)
+
+    assert np.array_equal(estimated([film(both)]), picture(constant))
+
+
+def test_each_scene_has_a_picture_and_all_their_colours_are_background() -> None:
+    def scene(ground: Colour, top: int) -> Draw:
+        def draw(frame: NDArray[np.uint8], t: int) -> None:
+            frame[:] = ground
+            frame[top : top + 4, 10:70] = BAR
+            frame[30:35, 2 * t : 2 * t + 5] = BLOB
+
+        return draw
+
+    lava = (90, 20, 0)
+    episodes = [film(scene(NOTHING, 5)), film(scene(lava, 50), 10)]
+    background = estimate_background(episodes, LARGEST)
+    assert unpack_colours(background.colours).tolist() == [list(NOTHING), list(lava)]
+    assert len(background.pictures) == 2
+    for episode in episodes:
+        drawn = background.drawn(pack_colours(torch.from_numpy(episode.rgb())))
+        assert np.array_equal(drawn.numpy(), (episode.rgb() == BLOB).all(-1))
+    assert len(estimate_background(episodes, LARGEST, "static").pictures) == 1
+    assert len(estimate_background(episodes, LARGEST, "colour").pictures) == 0
+    assert background.most_drawn == pytest.approx(1.5 * 25 / (HEIGHT * WIDTH), abs=1e-4)
+
+
+def test_what_scrolls_is_background_and_what_it_carries_is_not() -> None:
+    def river(frame: NDArray[np.uint8], t: int) -> None:
+        shore = 20 + round(15 * np.sin(t / 3))
+        frame[:, :shore] = BAR
+        y = 2 * t % (HEIGHT - 6)
+        frame[y : y + 6, 35 + t % 5 : 41 + t % 5] = BLOB
+
+    episode = film(river, 60)
+    background = estimate_background([episode], LARGEST)
+    drawn = background.drawn(pack_colours(torch.from_numpy(episode.rgb())))
+    assert np.array_equal(drawn.numpy(), (episode.rgb() == BLOB).all(-1))
 
 
 def test_a_bar_that_moves_is_no_background() -> None:
@@ -201,17 +255,24 @@ def test_long_episodes_count_from_their_beginning_to_their_end(start: int) -> No
     assert np.array_equal(found, picture(other_bar))
 
 
-def test_in_space_invaders_the_ground_is_background_but_not_shields_and_score() -> None:
-    env, builder = make_atari("SpaceInvaders"), EpisodeBuilder()
-    builder.add(env.reset(seed=0)[0], -1)
-    for action in np.random.default_rng(0).integers(6, size=250):
-        builder.add(env.step(action)[0], int(action))
-    episode = builder.build()
-    colour, background = estimate_background([episode], 32)
-    assert colour == (0, 0, 0)
-    ground = background.any(-1)
+def test_in_space_invaders_the_ground_is_background_but_not_what_moves_or_is_hit() -> None:
+    env = make_atari("SpaceInvaders")
+    episodes = []
+    for seed in range(3):
+        builder = EpisodeBuilder()
+        builder.add(env.reset(seed=seed)[0], -1)
+        for action in np.random.default_rng(seed).integers(6, size=250):
+            builder.add(env.step(action)[0], int(action))
+        episodes.append(builder.build())
+    background = estimate_background(episodes, 32)
+    assert background.colour == (0, 0, 0)
+    ground = behind_atari(background).any(-1)
     assert ground[197:].mean() > 0.95
-    assert not ground[:195].any()
-    drawn = episode.rgb().any(-1).mean(0) > 0.8  # nearly always, so that only size tells
-    assert drawn[10:20].sum() > 100
-    assert drawn[157:175].sum() > 100
+    assert not ground[25:155].any()
+    drawn = background.drawn(pack_colours(torch.from_numpy(episodes[0].rgb())))
+    assert (drawn[:, 157:175].sum((1, 2)) > 50).all()  # shields
+
+
+def behind_atari(background: Background) -> NDArray[np.uint8]:
+    blank = torch.zeros(1, 210, 160, dtype=torch.int32)
+    return unpack_colours(background.behind(blank)[0]).numpy()

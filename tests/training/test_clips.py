@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from silot_gym.frames import FrameConfig
+from silot_gym.background import Background
+from silot_gym.frames import DIMMEST, FrameConfig
 from silot_gym.rollouts import Episode
 from silot_gym.training.clips import ClipSampler
 
@@ -76,7 +77,8 @@ PICTURE = FOUR[np.random.default_rng(9).integers(4, size=(20, 24))]
 def test_clips_are_crops_of_prepared_frames(
     colour: tuple[int, int, int], background: np.ndarray | None
 ) -> None:
-    frames = FrameConfig("Pong", 20, 24, background_colour=colour, background=background)
+    pictures = [] if background is None else [background]
+    frames = FrameConfig("Pong", 20, 24, background=Background.of([colour], pictures))
     episodes = [noise(FOUR), noise(FOUR[[2, 0, 3, 1]], seed=1), noise(FOUR[:3], seed=2)]
     clips = ClipSampler(episodes, frames, 8).draw(np.random.default_rng(0), 40, 2)
     crops = [
@@ -99,16 +101,18 @@ def test_crops_are_placed_on_what_is_not_background() -> None:
     frames[:, 30:38] = 1
     frames[:, 5, 5] = 1  # of the bar's colour, but elsewhere
     shown = Episode(frames, PALETTE, np.zeros(3, np.int64))
-    preprocessing = FrameConfig("Pong", 40, 50, background_colour=green, background=background)
+    preprocessing = FrameConfig("Pong", 40, 50, background=Background.of([green], [background]))
     clips = ClipSampler([shown], preprocessing, 8).draw(np.random.default_rng(0), 50, 2)
-    red = torch.tensor(200 / 255)
-    assert ((clips > 0).sum((2, 3, 4)) == 1).all()
+    red = torch.tensor(DIMMEST + (1 - DIMMEST) * 200 / 255)
+    assert ((clips > 0).any(2).sum((2, 3)) == 1).all()
     torch.testing.assert_close(clips.amax((2, 3, 4)), red.expand(50, 2))
 
 
 def test_frames_of_nothing_but_background_give_black_clips() -> None:
     still = noise(FOUR, length=1)
-    preprocessing = FrameConfig("Pong", 20, 24, background=still.rgb()[0])
+    preprocessing = FrameConfig(
+        "Pong", 20, 24, background=Background.of([(0, 0, 0)], [still.rgb()[0]])
+    )
     clips = ClipSampler([still], preprocessing, 8).draw(np.random.default_rng(0), 3, 1)
     assert not clips.any()
 

@@ -1,0 +1,171 @@
+"""What a game shows that is no object: colours and pictures, found from rollouts."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Colour = tuple[int, int, int]
+Region = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) in fractions of a frame."""
+
+_SAMPLE = 4
+"""Pictures are compared with a frame in every fourth row and column."""
+
+
+def pack_colours(colours: Tensor) -> Tensor:
+    """One number a colour: (..., 3) uint8 to (...) int32."""
+    red, green, blue = colours.int().unbind(-1)
+    return red << 16 | green << 8 | blue
+
+
+def unpack_colours(packed: Tensor) -> Tensor:
+    """The inverse of `pack_colours`."""
+    return torch.stack([packed >> 16, packed >> 8 & 255, packed & 255], -1).byte()
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Colours that are background wherever they are, and pictures that are it where they match.
+
+    A game may have several scenes (rooms, levels, a screen that flashes), each with a picture; in
+    a frame, the picture counts that has most in common with it. A background that scrolls has no
+    picture, but its colours.
+
+    Attributes:
+        colours: (C,) int32, packed; the first is the most common one.
+        pictures: (M, height, width) int32, packed. M may be 0.
+        most_drawn: share of a frame's pixels that are no background, at most, in a known scene.
+        displays: where score, lives and clocks are shown.
+    """
+
+    colours: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int32))
+    pictures: Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1, dtype=torch.int32))
+    most_drawn: float = 1.0
+    displays: tuple[Region, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        colours: Sequence[Colour],
+        pictures: Sequence[NDArray[np.uint8]] = (),
+        most_drawn: float = 1.0,
+    ) -> "Background":
+        """A background of colours, and of pictures (height, width, 3) uint8 of one size."""
+        packed = torch.from_numpy(to_packed(np.array(colours, np.uint8)))
+        if not pictures:
+            return cls(packed, most_drawn=most_drawn)
+        return cls(packed, torch.from_numpy(to_packed(np.stack(pictures))), most_drawn)
+
+    @property
+    def colour(self) -> Colour:
+        """The most common colour: red, green and blue in 0..255."""
+        red, green, blue = unpack_colours(self.colours[0]).tolist()
+        return red, green, blue
+
+    def to(self, device: torch.device | str) -> "Background":
+        """The same on another device."""
+        return replace(self, colours=self.colours.to(device), pictures=self.pictures.to(device))
+
+    def window(self, top: int, bottom: int, left: int, right: int) -> "Background":
+        """The same for frames of which only `frame[top:bottom, left:right]` is seen.
+
+        Displays are forgotten.
+        """
+        return replace(self, pictures=self.pictures[:, top:bottom, left:right], displays=())
+
+    def drawn(self, packed: Tensor) -> Tensor:
+        """Where frames (B, height, width), packed, show something else: (B, height, width) bool.
+
+        Of frames of another size than the pictures only the colours are background.
+        """
+        drawn = packed != self.colours[0]
+        for colour in self.colours[1:]:
+            drawn &= packed != colour
+        if len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]:
+            drawn &= packed != self.pictures[self.scene(packed)]
+        return drawn
+
+    def scene(self, packed: Tensor) -> Tensor:
+        """Which picture has most in common with each of the frames (B, height, width): (B,)."""
+        if len(self.pictures) == 1:
+            return torch.zeros(len(packed), dtype=torch.long, device=packed.device)
+        some, pictures = packed[:, ::_SAMPLE, ::_SAMPLE], self.pictures[:, ::_SAMPLE, ::_SAMPLE]
+        return (some[:, None] == pictures).sum((-1, -2)).argmax(1)
+
+    def behind(self, packed: Tensor) -> Tensor:
+        """The background of frames (B, height, width), packed: the same shape."""
+        if len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]:
+            return self.pictures[self.scene(packed)]
+        return self.colours[:1].expand_as(packed)
+
+
+class UnknownScenes:
+    """Backgrounds of lanes that show a scene of which there is no picture, as far as seen.
+
+    When most of a frame is drawn, this is no crowd of objects but another level. What the lane
+    shows at that moment is taken for background; later on, also what has not changed for a while,
+    lest the places that objects have left are objects for ever.
+    """
+
+    _PATIENCE = 8
+
+    def __init__(self, background: Background, lanes: int) -> None:
+        """No lane is in an unknown scene."""
+        self.background = background
+        self._unknown = torch.zeros(lanes, dtype=torch.bool)
+        self._picture = self._last = self._still = torch.zeros(lanes, 0, 0, dtype=torch.int32)
+
+    def forget(self, lanes: Tensor) -> None:
+        """Take lanes, (B,) bool, to be in a known scene."""
+        self._unknown &= ~lanes.cpu()
+
+    def drawn(self, packed: Tensor) -> Tensor:
+        """Where frames (B, height, width), packed, show something else than background."""
+        drawn = self.background.drawn(packed)
+        unknown = (drawn.float().mean((-1, -2)) > self.background.most_drawn).cpu()
+        if unknown.any():
+            entered = (unknown & ~self._unknown).to(packed.device)[:, None, None]
+            if self._picture.shape != packed.shape:
+                self._picture, self._last = packed, packed
+                self._still = torch.zeros_like(packed)
+            same = packed == self._last
+            self._still = torch.where(same & ~entered, self._still + 1, 0)
+            taken = entered | (self._still >= self._PATIENCE)
+            self._picture = torch.where(taken, packed, self._picture)
+            self._last = packed
+            known = ~unknown.to(packed.device)[:, None, None]
+            drawn &= known | (packed != self._picture)
+        self._unknown = unknown
+        return drawn
+
+
+def within(regions: Sequence[Region], height: int, width: int) -> Tensor:
+    """Which pixels of a frame lie in any of the regions: (height, width) bool.
+
+    Raises:
+        ValueError: a region is no box in fractions of the frame.
+    """
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    for region in regions:
+        if len(region) != 4 or not (
+            0 <= region[0] < region[2] <= 1 and 0 <= region[1] < region[3] <= 1
+        ):
+            raise ValueError(
+                "expected regions (x0, y0, x1, y1) in fractions of the frame, x0 < x1 and "
+                f"y0 < y1, got {tuple(region)}"
+            )
+        x0, y0, x1, y1 = region
+        rows = slice(math.floor(y0 * height), math.ceil(y1 * height))
+        inside[rows, math.floor(x0 * width) : math.ceil(x1 * width)] = True
+    return inside
+
+
+def to_packed(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """`pack_colours` for arrays."""
+    packed: NDArray[np.int32] = pack_colours(torch.from_numpy(colours)).numpy()
+    return packed
