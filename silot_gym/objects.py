@@ -73,6 +73,24 @@ class Objects:
             *(function(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         )
 
+    def take(self, slots: Tensor) -> "Objects":
+        """The objects of some slots (B, N) of each stream."""
+
+        def gather(value: Tensor) -> Tensor:
+            index = slots.view(*slots.shape, *[1] * (value.dim() - 2))
+            return value.gather(1, index.expand(-1, -1, *value.shape[2:]))
+
+        return self.map(gather)
+
+    def put(self, slots: Tensor, objects: "Objects") -> "Objects":
+        """The same with `objects` (B, N) in some slots (B, N) of each stream, no slot twice."""
+
+        def scatter(old: Tensor, new: Tensor) -> Tensor:
+            index = slots.view(*slots.shape, *[1] * (old.dim() - 2))
+            return old.scatter(1, index.expand(-1, -1, *old.shape[2:]), new)
+
+        return self.zip(objects, scatter)
+
     def forget(self, streams: Tensor) -> "Objects":
         """The objects, with all slots of some streams, (B,) bool, empty."""
         batch, slots = self.presence.shape
@@ -83,11 +101,20 @@ class Objects:
         )
 
     @staticmethod
-    def concatenate(parts: "Sequence[Objects]") -> "Objects":
-        """The streams of all parts, in their order."""
+    def concatenate(parts: "Sequence[Objects]", dim: int = 0) -> "Objects":
+        """The streams of all parts, in their order; with `dim` 1 the slots of all parts."""
         return Objects(
-            *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Objects))
+            *(torch.cat([getattr(part, f.name) for part in parts], dim) for f in fields(Objects))
         )
+
+
+def first_rows(wanted: Tensor) -> Tensor:
+    """Rows (B, N) of which each stream's wanted ones, (B, rows) bool, come first, in order.
+
+    N is the most that any stream wants, and at least 1; streams that want fewer get some others.
+    """
+    most = max(1, int(wanted.sum(1).max()))
+    return wanted.int().argsort(dim=1, descending=True, stable=True)[:, :most]
 
 
 def squash(logit: Tensor) -> Tensor:

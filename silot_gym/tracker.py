@@ -170,7 +170,8 @@ class SlotTracker:
         if self._seen.shape != (height, width):
             self._seen = ~within(self._ignore, height, width)
         drawn = self._scenes.drawn(pack_colours(seen)) & self._seen.to(self._device)
-        objects = self._model.step(self._frames.prepare(seen, drawn), self._objects).objects
+        frame = self._frames.prepare(seen, drawn)
+        objects = self._model.step(frame, self._objects, sparse=True).objects
         for name in ("presence", "position", "size_logit", "what", "depth_logit", "hidden"):
             if not getattr(objects, name).isfinite().all():
                 raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")

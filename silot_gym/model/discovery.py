@@ -13,7 +13,7 @@ from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_pres
 from silot_gym.model.networks import CELL_SIZE, Backbone, cell_corners, grid_size, last_bias, mlp
 from silot_gym.model.propagation import HELD_PRESENCE, describe, start_certain
 from silot_gym.model.rendering import extract_glimpses
-from silot_gym.objects import Objects, squash
+from silot_gym.objects import Objects, first_rows, squash
 
 _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
 """How far an object's centre may lie from its cell's corner, in cells (b_min, b_max)."""
@@ -53,40 +53,63 @@ class Discovery(nn.Module):
             last_bias(self.where_head)[2:4] = math.log(start_size / (1 - start_size))
 
     def forward(
-        self, frame: Tensor, propagated: Objects, presence_held: bool = False
+        self,
+        frame: Tensor,
+        propagated: Objects,
+        presence_held: bool = False,
+        sparse: bool = False,
     ) -> tuple[Objects, Latents]:
         """The objects (B, C) discovered in a frame (B, 3, height, width).
 
-        Cells go scale by scale, each row by row.
+        Args:
+            frame: in [0, 1]; black is background.
+            propagated: (B, K) the objects that are tracked.
+            presence_held: whether all objects are taken to be present.
+            sparse: whether to leave out cells around which nothing is drawn. C is then what the
+                busiest frame of the batch needs.
+
+        Returns:
+            One object for each cell, scale by scale, each row by row.
         """
-        views = [_shrunk(frame, scale) for scale in self.config.scales]
-        cells = [grid_size(view) for view in views]
-        counts = [rows * columns for rows, columns in cells]
-        scales = torch.tensor(self.config.scales, device=frame.device)
-        scale = scales.repeat_interleave(torch.tensor(counts, device=frame.device))[:, None]
-        corner = torch.cat([cell_corners(*c, frame.device) for c in cells])
-        fused = torch.cat(
-            [
-                self._cells(view, replace(propagated, position=propagated.position / s))
-                for view, s in zip(views, self.config.scales, strict=True)
-            ],
-            1,
+        found = []
+        for scale in self.config.scales:
+            shrunk = replace(propagated, position=propagated.position / scale)
+            objects, latents = self._at_scale(_shrunk(frame, scale), shrunk, presence_held, sparse)
+            here = {"position": objects.position * scale, "anchor": objects.anchor * scale}
+            found.append((replace(objects, **here), latents))
+        if len(found) == 1:
+            return found[0]
+        return (
+            Objects.concatenate([objects for objects, _ in found], 1),
+            Latents.concatenate([latents for _, latents in found], 1),
         )
+
+    def _at_scale(
+        self, frame: Tensor, propagated: Objects, presence_held: bool, sparse: bool
+    ) -> tuple[Objects, Latents]:
+        """One object for each cell of a frame, at the only scale that there is."""
+        rows, columns = grid_size(frame)
+        bottom_up = self.backbone(frame)
+        top_down = self.attention(propagated, describe(propagated), rows, columns)
+        top_down = top_down.mT.unflatten(-1, (rows, columns))
+        fused = self.fuse(torch.cat([bottom_up, top_down], 1)).flatten(2).mT  # (B, C, features)
+        corner = cell_corners(rows, columns, frame.device)
+        drawn = None
+        if sparse:
+            drawn = _drawn_around(frame)
+            cells = first_rows(drawn)
+            fused = fused.take_along_dim(cells[..., None], 1)
+            corner, drawn = corner[cells], drawn.gather(1, cells)
 
         where = self.where_head(fused).float()
         where_mean, where_std = where[..., :4], bounded_std(where[..., 4:])
         where = draw_normal(where_mean, where_std, self.training)
         offset = _OFFSET_MIN + (_OFFSET_MAX - _OFFSET_MIN) * squash(where[..., :2])
         size = squash(where[..., 2:])
-        position = corner + CELL_SIZE * offset  # in pixels of the shrunk frame
+        position = corner + CELL_SIZE * offset
 
-        places = torch.cat([position, size * self.config.anchor_size], -1)
-        glimpses = torch.cat(
-            [
-                extract_glimpses(view, place[..., :2], place[..., 2:], self.config.glimpse_size)
-                for view, place in zip(views, places.split_with_sizes(counts, 1), strict=True)
-            ],
-            1,
+        glimpses = extract_glimpses(
+            frame, position, size * self.config.anchor_size, self.config.glimpse_size
         )
         seen = torch.cat([fused, self.encoder(glimpses), offset, size], -1)
 
@@ -103,10 +126,12 @@ class Discovery(nn.Module):
         if presence_held:
             presence_logit = torch.full_like(presence_logit, HELD_PRESENCE)
         presence = draw_presence(presence_logit, self.config.presence_temperature, self.training)
+        if drawn is not None:
+            presence = presence * drawn
 
         objects = Objects(
-            position=position * scale,
-            anchor=(scale[:, 0] * float(self.config.anchor_size)).expand(len(frame), -1),
+            position=position,
+            anchor=torch.full_like(presence, self.config.anchor_size),
             size_logit=where[..., 2:],
             what=what,
             depth_logit=depth.squeeze(-1),
@@ -121,18 +146,6 @@ class Discovery(nn.Module):
         )
         return objects, latents
 
-    def _cells(self, frame: Tensor, propagated: Objects) -> Tensor:
-        """What cells of a frame know: of what they see, and of the objects that are tracked there.
-
-        (B, C, features)
-        """
-        rows, columns = grid_size(frame)
-        bottom_up = self.backbone(frame)
-        top_down = self.attention(propagated, describe(propagated), rows, columns)
-        top_down = top_down.mT.unflatten(-1, (rows, columns))
-        fused: Tensor = self.fuse(torch.cat([bottom_up, top_down], 1))
-        return fused.flatten(2).mT
-
 
 def _shrunk(frame: Tensor, scale: int) -> Tensor:
     """A frame whose pixels are the means of `scale` x `scale`; what lies outside is black."""
@@ -141,3 +154,11 @@ def _shrunk(frame: Tensor, scale: int) -> Tensor:
     height, width = frame.shape[-2:]
     padded = functional.pad(frame, (0, -width % scale, 0, -height % scale))
     return functional.avg_pool2d(padded, scale)
+
+
+def _drawn_around(frame: Tensor) -> Tensor:
+    """Whether something is drawn in each cell of a frame or in its neighbours: (B, C) bool."""
+    height, width = frame.shape[-2:]
+    drawn = functional.pad(frame.amax(1), (0, -width % CELL_SIZE, 0, -height % CELL_SIZE))
+    cells = functional.max_pool2d(drawn, CELL_SIZE)
+    return functional.max_pool2d(cells, 3, stride=1, padding=1).flatten(1) > 0

@@ -1,7 +1,8 @@
 """Distributions over what changes in a time step, and the distances between them."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -24,6 +25,13 @@ class Latents:
     mean: Tensor
     std: Tensor
     presence_logit: Tensor
+
+    @staticmethod
+    def concatenate(parts: "Sequence[Latents]", dim: int) -> "Latents":
+        """The streams of all parts, in their order; with `dim` 1 the objects of all parts."""
+        return Latents(
+            *(torch.cat([getattr(part, f.name) for part in parts], dim) for f in fields(Latents))
+        )
 
 
 def draw_normal(mean: Tensor, std: Tensor, noisy: bool) -> Tensor:

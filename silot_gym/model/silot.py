@@ -11,7 +11,10 @@ from silot_gym.model.latents import Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
 from silot_gym.model.rendering import Renderer
 from silot_gym.model.selection import select
-from silot_gym.objects import Objects
+from silot_gym.objects import Objects, first_rows
+
+NEARLY_EMPTY = 0.01
+"""Presence below which an object may be taken for gone: it never rises again."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class SILOT(nn.Module):
         *,
         discover: bool = True,
         presence_held: bool = False,
+        sparse: bool = False,
     ) -> StepOutput:
         """Objects of the last frame and a frame to the objects of this frame (section 3.1).
 
@@ -70,15 +74,22 @@ class SILOT(nn.Module):
             last: (B, K) objects of the last frame; None before the first.
             discover: whether to look for objects that are not tracked yet.
             presence_held: whether all objects are taken to be present.
+            sparse: whether to do nothing for slots that are (nearly) empty and for cells around
+                which nothing is drawn. The objects are the same, the latents are not all there.
         """
         if last is None:
             propagated, propagated_latents = self.empty_objects(len(frame)), None
         else:
-            propagated, propagated_latents = self.propagation(last, frame, presence_held)
-            propagated = replace(propagated, hidden=self.recurrence(last, propagated))
+            slots = first_rows(last.presence >= NEARLY_EMPTY) if sparse else None
+            known = last if slots is None else last.take(slots)
+            propagated, propagated_latents = self.propagation(known, frame, presence_held)
+            propagated = replace(propagated, hidden=self.recurrence(known, propagated))
+            if slots is not None:
+                empty = replace(last, presence=torch.zeros_like(last.presence))
+                propagated = empty.put(slots, propagated)
         if not discover:
             return StepOutput(propagated, propagated, propagated_latents)
-        discovered, discovered_latents = self.discovery(frame, propagated, presence_held)
+        discovered, discovered_latents = self.discovery(frame, propagated, presence_held, sparse)
         objects = select(propagated, discovered)
         return StepOutput(objects, propagated, propagated_latents, discovered, discovered_latents)
 
@@ -102,7 +113,7 @@ class SILOT(nn.Module):
         """Objects and reconstruction of each frame of a video (B, T, 3, height, width)."""
         objects, tracked = None, []
         for frame in video.unbind(1):
-            objects = self.step(frame, objects).objects
+            objects = self.step(frame, objects, sparse=True).objects
             tracked.append(objects)
         frames = [self.render(o, *video.shape[-2:]) for o in tracked]
         return tracked, torch.stack(frames, 1)

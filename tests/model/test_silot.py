@@ -70,6 +70,49 @@ def test_it_runs_on_frames_of_any_size(height: int, width: int) -> None:
     assert model.render(output.objects, height, width).shape == frame.shape
 
 
+def test_slots_that_are_empty_may_be_left_out() -> None:
+    model = small_model()
+    frame = torch.rand(2, 3, 60, 48)  # no cell is left out
+    last = model.empty_objects(2, 9)
+    for slots in ([1, 4, 5], [0, 2, 3, 8]):  # as many in one stream as in the other, and not
+        other = tracked(model, frame[:1], 4)
+        pair = Objects.concatenate([other, other])
+        where = torch.tensor([slots[:3], [0, 7, 8]])
+        last = last.put(where, pair.take(torch.tensor([[0, 1, 2]] * 2)))
+    full, sparse = model.step(frame, last).objects, model.step(frame, last, sparse=True).objects
+    assert (last.presence == 0).any()
+    for name in ("presence", "position", "what", "hidden", "track_id"):
+        one, two = getattr(full, name), getattr(sparse, name)
+        there = full.presence > 0
+        torch.testing.assert_close(one[there], two[there], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(full.presence, sparse.presence)
+
+
+def test_cells_far_from_all_that_is_drawn_may_be_left_out() -> None:
+    model = small_model()
+    frames = torch.cat([blobs((62, 38), height=96, width=120), blobs(height=96, width=120)])
+    found, _ = model.discovery(frames, model.empty_objects(2), sparse=True)
+    everywhere, _ = model.discovery(frames, model.empty_objects(2))
+    assert found.presence.shape == (2, 9)  # around the cell of the blob
+    assert not found.presence[1].any()  # of the empty frame
+    column, row = 62 // CELL_SIZE, 38 // CELL_SIZE
+    grid = everywhere.presence[0].unflatten(0, (8, 10))
+    around = grid[row - 1 : row + 2, column - 1 : column + 2].flatten()
+    torch.testing.assert_close(found.presence[0], around)
+
+
+def test_what_is_left_out_in_one_stream_changes_nothing_in_another() -> None:
+    model = small_model()
+    frames = torch.cat([blobs((20, 20), (40, 30)), blobs((8, 8)), blobs()])
+    lasts = [tracked(model, frames[:1], 6), model.empty_objects(1, 6), model.empty_objects(1, 6)]
+    together = model.step(frames, Objects.concatenate(lasts), sparse=True).objects
+    for lane, last in enumerate(lasts):
+        alone = model.step(frames[lane : lane + 1], last, sparse=True).objects
+        torch.testing.assert_close(alone.presence[0], together.presence[lane])
+        there = alone.presence[0] > 0
+        torch.testing.assert_close(alone.position[0][there], together.position[lane][there])
+
+
 def test_a_coarse_scale_finds_in_a_large_frame_what_a_fine_one_finds_in_a_small_one() -> None:
     fine = small_model()
     coarse = SILOT(replace(fine.config, scales=(3,))).eval()
