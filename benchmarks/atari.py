@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,14 +20,20 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import METRICS as METRICS_FILE
 from silot_gym.checkpoint import Checkpoint, write_atomically
-from silot_gym.evaluation.connected_components import annotate
-from silot_gym.evaluation.held_out import paper_clips, paper_protocol, paper_view, summary
+from silot_gym.evaluation.held_out import (
+    component_truth,
+    paper_clips,
+    paper_protocol,
+    paper_view,
+    summary,
+)
 from silot_gym.evaluation.memory_truth import Requirement, load_memory_truth, score_memory
-from silot_gym.evaluation.protocol import METRICS, score
+from silot_gym.evaluation.protocol import METRICS, PAPER, score
 from silot_gym.evaluation.trackers import Components, slot_tracks, spair_tracks, tuned_components
 from silot_gym.evaluation.tracks import Tracks
 from silot_gym.programs import run
@@ -86,8 +92,9 @@ def main(args: Args) -> None:
     }
 
     _say(args, "tuning ConnComp on validation clips")
+    clips = paper_clips(game, parts["validation"], TUNING_CLIPS)
     components = tuned_components(
-        paper_clips(game, parts["validation"], TUNING_CLIPS), checkpoint.frames.background.colour
+        _without_background(paper_view(checkpoint), clips), checkpoint.frames.background.colour
     )
     _say(args, "scoring under the paper's protocol")
     report: dict[str, Any] = {
@@ -123,13 +130,22 @@ def memory_figures(
     tracks = {
         "silot_gym": slot_tracks(checkpoint, frames),
         "SPAIR": spair_tracks(checkpoint, frames, checkpoint.presence_threshold),
-        "ConnComp": components.tracks(frames),
+        "ConnComp": components.tracks(map(checkpoint.frames.background.removed, frames)),
     }
 
     def figures(requirement: Requirement) -> dict[str, Figures]:
         return {name: summary(score_memory(requirement, found)) for name, found in tracks.items()}
 
     return {"what_moves": figures(truth.what_moves), "all_drawn": figures(truth.all_drawn)}
+
+
+def _without_background(
+    checkpoint: Checkpoint, sequences: Iterable[NDArray[np.uint8]]
+) -> list[NDArray[np.uint8]]:
+    """What ConnComp sees of clips for the paper's protocol: in its games all, as in the paper."""
+    if checkpoint.frames.game in PAPER:
+        return list(sequences)
+    return [checkpoint.frames.background.removed(frames) for frames in sequences]
 
 
 def _check(args: Args) -> None:
@@ -194,10 +210,10 @@ def _paper_figures(
     else:
         ours = paper_protocol(checkpoint, episodes, num_clips=num_clips)
     seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
-    truth = [annotate(clip, components.background) for clip in seen]
+    truth = component_truth(checkpoint, seen)
     others: dict[str, list[Tracks]] = {
         "SPAIR": spair_tracks(paper_view(checkpoint), np.stack(seen), LEAST_CONFIDENCE),
-        "ConnComp": components.tracks(seen),
+        "ConnComp": components.tracks(_without_background(paper_view(checkpoint), seen)),
     }
     return {
         "silot_gym": summary({name: ours[name] for name in METRICS}),

@@ -97,6 +97,11 @@ class Background:
         some, pictures = packed[:, ::_SAMPLE, ::_SAMPLE], self.pictures[:, ::_SAMPLE, ::_SAMPLE]
         return (some[:, None] == pictures).sum((-1, -2)).argmax(1)
 
+    def removed(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Frames (T, height, width, 3) in which all background has its most common colour."""
+        drawn = self.drawn(pack_colours(torch.from_numpy(np.ascontiguousarray(frames))))
+        return np.where(drawn.numpy()[..., None], frames, np.array(self.colour, np.uint8))
+
     def behind(self, packed: Tensor) -> Tensor:
         """The background of frames (B, height, width), packed: the same shape."""
         if len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]:

@@ -56,6 +56,13 @@ def test_each_frame_is_compared_with_the_picture_of_its_own_scene() -> None:
     assert torch.equal(background.behind(frames), packed(SECOND, FIRST, SECOND))
 
 
+def test_removed_background_has_one_colour() -> None:
+    background = Background.of([BLUE], [FIRST, SECOND])
+    frames = np.stack([with_ball(SECOND, 3), with_ball(FIRST, 20)])
+    removed = background.removed(frames)
+    assert np.array_equal(removed, np.stack([with_ball(room(), 3), with_ball(room(), 20)]))
+
+
 def test_all_colours_of_a_background_that_scrolls_are_nothing() -> None:
     background = Background.of([BLUE, WALL])
     for top in range(16):

@@ -13,6 +13,7 @@ from silot_gym.draw import draw_boxes
 from silot_gym.evaluation.connected_components import annotate
 from silot_gym.evaluation.predict import follow, predict
 from silot_gym.evaluation.protocol import PAPER, clips, score
+from silot_gym.evaluation.tracks import Tracks
 from silot_gym.rollouts import Episode
 
 CLIP_LENGTH = 8
@@ -36,7 +37,7 @@ def paper_protocol(
         prior predicts without seeing them (from the fourth on).
     """
     seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
-    truth = [annotate(clip, checkpoint.frames.background.colour) for clip in seen]
+    truth = component_truth(checkpoint, seen)
     cropped = paper_view(checkpoint)
     figures = score(truth, predict(cropped, seen))
     unseen = predict(cropped, seen, unseen_from=PREDICTION_START)
@@ -78,6 +79,17 @@ def paper_clips(
         np.ascontiguousarray(episodes[i].rgb(start, start + CLIP_LENGTH)[:, top:bottom, left:right])
         for i, start in clips([len(episode) for episode in episodes], num_clips, CLIP_LENGTH)
     ]
+
+
+def component_truth(checkpoint: Checkpoint, clips: Sequence[NDArray[np.uint8]]) -> list[Tracks]:
+    """The truth of clips that are cropped as in the paper: connected components of one colour.
+
+    The paper's games are black behind what counts; of others, the background is removed.
+    """
+    frames = paper_view(checkpoint).frames
+    if frames.game not in PAPER:
+        clips = [frames.background.removed(clip) for clip in clips]
+    return [annotate(clip, frames.background.colour) for clip in clips]
 
 
 def paper_view(checkpoint: Checkpoint) -> Checkpoint:

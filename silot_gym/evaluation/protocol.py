@@ -109,7 +109,7 @@ def clips(
 
 
 def format_table(rows: Sequence[tuple[str, str, Mapping[str, float]]]) -> str:
-    """Lays out measured figures as plain text, with the paper's below those of each game.
+    """Lays out measured figures as plain text, with the paper's below those of its games.
 
     Args:
         rows: (game, tracker, figures by the names of `METRICS`); a figure that is missing, or that
@@ -122,7 +122,7 @@ def format_table(rows: Sequence[tuple[str, str, Mapping[str, float]]]) -> str:
     for game in dict.fromkeys(game for game, _, _ in rows):
         figures = PAPER[game].figures if game in PAPER else {}
         measured = [(tracker, values) for other, tracker, values in rows if other == game]
-        for tracker, values in [*measured, ("paper", figures)]:
+        for tracker, values in [*measured, ("paper", figures)] if figures else measured:
             cells = [f"{values[name]:.2f}" if name in values else "—" for name in METRICS]
             table.append((game, tracker, *cells))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from safetensors.torch import load_file
 from pretrain import collect_and_train, evaluate
 from silot_gym.background import Background
 from silot_gym.checkpoint import Checkpoint, CheckpointError
+from silot_gym.evaluation.held_out import enough_slots
+from silot_gym.evaluation.predict import predict
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT
 from silot_gym.programs import require, run
-from silot_gym.rollouts import RolloutError, RolloutStore
+from silot_gym.rollouts import RolloutError, RolloutStore, split
 from tests.tiny import TINY
 
 
@@ -150,7 +153,7 @@ def test_wrong_checkpoints_are_refused(finished: Path, tmp_path: Path) -> None:
     resized = damaged("resized")
     frames = {**config["frames"], "height": 100}
     (resized / "config.json").write_text(json.dumps({**config, "frames": frames}))
-    with pytest.raises(CheckpointError, match=r"does not fit: expected a background \(100, 160, 3"):
+    with pytest.raises(CheckpointError, match=r"does not fit: expected a background of 100 x 160"):
         Checkpoint.load(resized)
     unfinished = damaged("unfinished")
     (unfinished / "config.json").unlink()
@@ -158,6 +161,20 @@ def test_wrong_checkpoints_are_refused(finished: Path, tmp_path: Path) -> None:
         Checkpoint.load(unfinished)
     with pytest.raises(CheckpointError, match=r"collect_and_train.py --game"):
         Checkpoint.load("no-such-run")
+
+
+def test_slots_are_a_quarter_more_than_the_most_objects_in_a_frame(finished: Path) -> None:
+    checkpoint = Checkpoint.load(finished)
+    store = RolloutStore.open(finished / "rollouts")
+    episodes = [store.episode(i) for i in split(len(store), 0)["validation"]]
+    most = 0
+    for episode in episodes:
+        for t in range(0, len(episode) - 1, max(1, sum(map(len, episodes)) // 64)):
+            (tracks,) = predict(checkpoint, [episode.rgb(t, t + 2)])
+            most = max(most, int((tracks.confidence[1] >= 0.5).sum()))
+    assert most > 0
+    assert checkpoint.num_slots == min(128, math.ceil(1.25 * most))
+    assert enough_slots(checkpoint, episodes, slots=2) == 2
 
 
 def assert_same_background(first: Background, second: Background) -> None:
