@@ -28,6 +28,10 @@ def unpack_colours(packed: Tensor) -> Tensor:
     return torch.stack([packed >> 16, packed >> 8 & 255, packed & 255], -1).byte()
 
 
+def _no_pictures() -> Tensor:
+    return torch.zeros(0, 1, 1, dtype=torch.int32)
+
+
 @dataclass(frozen=True, eq=False)
 class Background:
     """Colours that are background wherever they are, and pictures that are it where they match.
@@ -39,12 +43,14 @@ class Background:
     Attributes:
         colours: (C,) int32, packed; the first is the most common one.
         pictures: (M, height, width) int32, packed. M may be 0.
+        stills: the same with small things that are always there, for play.
         most_drawn: share of a frame's pixels that are no background, at most, in a known scene.
         displays: where score, lives and clocks are shown.
     """
 
     colours: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int32))
-    pictures: Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1, dtype=torch.int32))
+    pictures: Tensor = field(default_factory=_no_pictures)
+    stills: Tensor = field(default_factory=_no_pictures)
     most_drawn: float = 1.0
     displays: tuple[Region, ...] = ()
 
@@ -59,7 +65,8 @@ class Background:
         packed = torch.from_numpy(to_packed(np.array(colours, np.uint8)))
         if not pictures:
             return cls(packed, most_drawn=most_drawn)
-        return cls(packed, torch.from_numpy(to_packed(np.stack(pictures))), most_drawn)
+        both = torch.from_numpy(to_packed(np.stack(pictures)))
+        return cls(packed, both, both, most_drawn)
 
     @property
     def colour(self) -> Colour:
@@ -69,14 +76,20 @@ class Background:
 
     def to(self, device: torch.device | str) -> "Background":
         """The same on another device."""
-        return replace(self, colours=self.colours.to(device), pictures=self.pictures.to(device))
+        tensors = ("colours", "pictures", "stills")
+        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+
+    def without_stills(self) -> "Background":
+        """The same with small things that are always there for background."""
+        return replace(self, pictures=self.stills)
 
     def window(self, top: int, bottom: int, left: int, right: int) -> "Background":
         """The same for frames of which only `frame[top:bottom, left:right]` is seen.
 
         Displays are forgotten.
         """
-        return replace(self, pictures=self.pictures[:, top:bottom, left:right], displays=())
+        part = (slice(None), slice(top, bottom), slice(left, right))
+        return replace(self, pictures=self.pictures[part], stills=self.stills[part], displays=())
 
     def drawn(self, packed: Tensor) -> Tensor:
         """Where frames (B, height, width), packed, show something else: (B, height, width) bool.

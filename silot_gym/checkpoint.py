@@ -20,7 +20,8 @@ from silot_gym.model import SILOT, ModelConfig
 
 FORMAT_VERSION = 3
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
-_COLOURS, _PICTURES = "background.colours", "background.pictures"  # among the weights
+_BACKGROUND = {name: f"background.{name}" for name in ("colours", "pictures", "stills")}
+"""The background's tensors, by their names among the weights."""
 _BUNDLED = Path(__file__).parent / "checkpoints"
 
 
@@ -56,7 +57,8 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.contiguous() for name, value in self.model.state_dict().items()}
         background = self.frames.background
-        tensors |= {_COLOURS: background.colours, _PICTURES: background.pictures.contiguous()}
+        for name, key in _BACKGROUND.items():
+            tensors[key] = getattr(background, name).contiguous()
         weights = tensors_to_bytes(tensors)
         config = {
             "format_version": FORMAT_VERSION,
@@ -94,10 +96,9 @@ class Checkpoint:
             tensors = load_tensors(weights)
             frames = _with_tuples(config["frames"])
             background = Background(
-                tensors.pop(_COLOURS),
-                tensors.pop(_PICTURES),
-                frames.pop("most_drawn"),
-                tuple(tuple(region) for region in frames.pop("displays")),
+                **{name: tensors.pop(key) for name, key in _BACKGROUND.items()},
+                most_drawn=frames.pop("most_drawn"),
+                displays=tuple(tuple(region) for region in frames.pop("displays")),
             )
             model.load_state_dict(tensors)
             return cls(

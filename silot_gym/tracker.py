@@ -116,7 +116,8 @@ class SlotTracker:
             num_slots: Slots a lane; the checkpoint's number by default.
             frame_size: Height and width of the frames; those of the first frame by default.
             ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen; by
-                default those where the checkpoint knows score, lives and clocks to be shown.
+                default those where the checkpoint knows score, lives and clocks to be shown, and
+                all that is always the same.
 
         Raises:
             ValueError: `lanes` or `num_slots` is below 1, a region lies outside of the frame, or
@@ -133,9 +134,12 @@ class SlotTracker:
         self._model, self._frames = checkpoint.model, checkpoint.frames
         self._threshold = checkpoint.presence_threshold
         self._frame_size = frame_size
-        self._ignore = checkpoint.frames.background.displays if ignore is None else tuple(ignore)
+        background = checkpoint.frames.background
+        if ignore is None:
+            background, ignore = background.without_stills(), background.displays
+        self._ignore = tuple(ignore)
         self._seen = ~within(self._ignore, *(frame_size or (1, 1)))
-        self._scenes = UnknownScenes(checkpoint.frames.background, lanes)
+        self._scenes = UnknownScenes(background, lanes)
         self._objects = self._model.empty_objects(lanes, num_slots)
         self._device = self._objects.presence.device
         self._next_id = torch.zeros(lanes, 1, dtype=torch.int64, device=self._device)

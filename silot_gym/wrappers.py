@@ -72,8 +72,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             include_pixels: Whether observations are a dict of `slots` and `pixels`, the frame.
             render_overlay: Whether `render` draws boxes and track ids on the frame.
             ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen.
-                By default those where the checkpoint knows score, lives and clocks to be shown;
-                `()` gives these back.
+                By default those where the checkpoint knows score, lives and clocks to be shown,
+                and all that is always the same; `()` gives these back.
             device: Where the model runs, as torch names it.
             strict: Whether frames of another kind than those that the checkpoint was made for
                 are an error rather than a warning.

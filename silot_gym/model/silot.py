@@ -80,8 +80,11 @@ class SILOT(nn.Module):
         if last is None:
             propagated, propagated_latents = self.empty_objects(len(frame)), None
         else:
-            slots = first_rows(last.presence >= NEARLY_EMPTY) if sparse else None
-            known = last if slots is None else last.take(slots)
+            known, slots = last, None
+            if sparse:
+                there = last.presence >= NEARLY_EMPTY
+                slots = first_rows(there)
+                known = replace(last, presence=last.presence * there).take(slots)
             propagated, propagated_latents = self.propagation(known, frame, presence_held)
             propagated = replace(propagated, hidden=self.recurrence(known, propagated))
             if slots is not None:

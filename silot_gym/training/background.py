@@ -21,6 +21,8 @@ _USUALLY = 0.5
 """Share of a scene's frames from which on a pixel's colour is usual."""
 _ALWAYS = 0.98
 """And from which on it is always the same."""
+_SCENERY = 0.015
+"""Share of the pixels from which on what is always the same is scenery. Fewer are single things."""
 _SCROLLS, _LARGE = 0.003, 0.8
 """Share of all pixels that have a colour that scrolls, and of these in long runs, at least."""
 _MARGIN = 1.5
@@ -36,10 +38,11 @@ def estimate_background(
     background wherever it is: under all that moves and behind what is eaten or shot. A scene's
     picture has besides, with the colours that they usually have, pixels
 
-    - that always show the same;
-    - in a straight run, along a row or a column, of more such pixels than an object is wide.
+    - in a straight run, along a row or a column, of more such pixels than an object is wide;
+    - that always show the same, if there are many of them: the walls of a maze.
 
-    What is smaller and changes at times (shields, bricks) is left for objects. Colours that the
+    What is small and alone (a digit, a shield, a brick) is left for objects, and what is always
+    the same among these is in `Background.stills`. Colours that the
     pictures do not account for and that are found in such long runs belong to something that
     scrolls, and are background wherever they are, too.
 
@@ -59,13 +62,18 @@ def estimate_background(
         fills[:] = counts.sum(0).argmax()
     often = np.bincount(fills, minlength=len(palette))
     filling = [i for i in np.argsort(-often, kind="stable") if often[i] >= _SCENE * len(frames)]
-    pictures = np.stack([_picture(frames[fills == i], i, largest_object) for i in filling])
-    if kind == "colour" or all((picture == picture[0, 0]).all() for picture in pictures):
-        pictures = np.zeros((0, 1, 1), np.int64)
+    views = [_pictures(frames[fills == i], i, largest_object) for i in filling]
+    pictures, stills = (np.stack(parts) for parts in zip(*views, strict=True))
+    if kind == "colour" or (stills == stills[:, :1, :1]).all():
+        pictures = stills = np.zeros((0, 1, 1), np.int64)
 
     def background(colours: Sequence[int], most_drawn: float = 1.0) -> Background:
-        packed = [torch.from_numpy(palette[codes]) for codes in (colours, pictures)]
-        return Background(packed[0], packed[1], most_drawn)
+        return Background(
+            colours=torch.from_numpy(palette[colours]),
+            pictures=torch.from_numpy(palette[pictures]),
+            stills=torch.from_numpy(palette[stills]),
+            most_drawn=most_drawn,
+        )
 
     seen = torch.from_numpy(palette[frames])
     drawn = background(filling).drawn(seen).numpy()
@@ -75,16 +83,24 @@ def estimate_background(
     return background(filling + scrolling, most_drawn)
 
 
-def _picture(frames: NDArray[np.int64], nothing: int, largest_object: int) -> NDArray[np.int64]:
-    """The background of a scene's frames, (T, height, width), on the colour that fills it."""
+def _pictures(
+    frames: NDArray[np.int64], nothing: int, largest_object: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The background of a scene's frames, (T, height, width), on the colour that fills it.
+
+    Without what is small and always there, and with it.
+    """
     usual, share = np.full(frames.shape[1:], nothing), np.zeros(frames.shape[1:])
     for colour in np.unique(frames):
         this = (frames == colour).mean(0)
         usual[this >= _USUALLY] = colour
         share = np.maximum(share, this)
-    large = _in_long_runs(usual != nothing, largest_object)
-    picture: NDArray[np.int64] = np.where(large | (share >= _ALWAYS), usual, nothing)
-    return picture
+    drawn = usual != nothing
+    known = _in_long_runs(drawn, largest_object)
+    always = drawn & ~known & (share >= _ALWAYS)
+    still: NDArray[np.int64] = np.where(known | always, usual, nothing)
+    scenery = always.mean() >= _SCENERY
+    return (still if scenery else np.where(known, usual, nothing)), still
 
 
 def _scrolling(

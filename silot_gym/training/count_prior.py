@@ -16,15 +16,15 @@ from torch import Tensor
 
 @lru_cache(maxsize=8)
 def presence_table(count: int, log_odds: float) -> Tensor:
-    """Probability that the next object is present, given those before it.
+    """Log-odds that the next object is present, given those before it.
 
     Args:
         count: N, number of objects.
         log_odds: log-odds of s; -4.38 (s = .0124) in the paper when training ends.
 
     Returns:
-        (N, N + 1) float32 in [0, 1]: row i, column k is for k present among the first i. Columns
-        beyond i are never asked for.
+        (N, N + 1) float32: row i, column k is for k present among the first i. Columns beyond i are
+        never asked for.
     """
     chosen = np.arange(count + 1)
     log_binomial = gammaln(count + 1) - gammaln(chosen + 1) - gammaln(count - chosen + 1)
@@ -33,9 +33,9 @@ def presence_table(count: int, log_odds: float) -> Tensor:
     weight = -chosen * np.log1p(np.exp(-log_odds)) - log_binomial
     table = np.zeros((count, count + 1))
     for i in reversed(range(count)):
-        present = np.append(weight[1:], -np.inf)
-        weight = np.logaddexp(weight, present)
-        table[i] = np.exp(present - weight)
+        absent, present = weight, np.append(weight[1:], -np.inf)
+        table[i] = present - absent
+        weight = np.logaddexp(absent, present)
     return torch.from_numpy(table).float()
 
 
@@ -47,8 +47,8 @@ def presence_prior(present: Tensor, table: Tensor) -> Tensor:
         table: (N, N + 1) of `presence_table`.
 
     Returns:
-        (B, N), within [-14, 14].
+        (B, N)
     """
     before = present.long().cumsum(1) - present.long()
     order = torch.arange(table.shape[0], device=table.device).expand_as(before)
-    return table[order, before].logit(eps=1e-6)
+    return table[order, before]

@@ -142,22 +142,32 @@ def test_background_are_the_pixels_in_runs_longer_than_an_object(
     assert np.array_equal(estimated(episodes, largest), expected)
 
 
-def test_what_is_no_larger_than_an_object_is_background_only_if_it_is_always_there() -> None:
-    def usual(frame: NDArray[np.uint8], t: int) -> None:
-        wide_bar(frame, t)
-        if t % 10:
-            frame[5 : 5 + LARGEST, 5 : 5 + LARGEST] = BLOB
-            frame[10:13, 30:33] = BLOB
-
+def test_what_is_no_larger_than_an_object_is_no_background_but_still_if_always_there() -> None:
     def constant(frame: NDArray[np.uint8], t: int) -> None:
         wide_bar(frame, t)
         frame[10:13, 34:37] = BLOB
 
     def both(frame: NDArray[np.uint8], t: int) -> None:
-        usual(frame, t)
         constant(frame, t)
+        if t % 10:  # usually
+            frame[5 : 5 + LARGEST, 5 : 5 + LARGEST] = BLOB
+            frame[10:13, 30:33] = BLOB
 
-    assert np.array_equal(estimated([film(both)]), picture(constant))
+    assert np.array_equal(estimated([film(both)]), picture(wide_bar))
+    in_play = estimate_background([film(both)], LARGEST).without_stills()
+    assert np.array_equal(behind(in_play), picture(constant))
+
+
+def test_many_small_things_that_are_always_there_are_scenery() -> None:
+    def maze(frame: NDArray[np.uint8], t: int) -> None:
+        frame[3::12, 4:12] = BAR
+        frame[3::12, 30:40] = BAR
+
+    def with_ghost(frame: NDArray[np.uint8], t: int) -> None:
+        maze(frame, t)
+        frame[20:26, 2 * t : 2 * t + 6] = BLOB
+
+    assert np.array_equal(estimated([film(with_ghost)]), picture(maze))
 
 
 def test_each_scene_has_a_picture_and_all_their_colours_are_background() -> None:

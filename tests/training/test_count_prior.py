@@ -1,3 +1,4 @@
+import math
 from math import comb
 
 import pytest
@@ -30,7 +31,7 @@ def test_the_table_equals_the_sequential_computation(log_odds: float) -> None:
         present = (torch.rand(17) < chance).tolist()
         expected, k = sequential_probabilities(present, s), 0
         for i, on in enumerate(present):
-            assert table[i, k].item() == pytest.approx(expected[i], rel=1e-5)
+            assert table[i, k].sigmoid().item() == pytest.approx(expected[i], rel=1e-5)
             k += on
 
 
@@ -39,17 +40,24 @@ def test_the_table_is_the_prior_on_subsets() -> None:
     weights = [s**c for c in range(5)]
     present, k, probability = [True, False, True, True], 0, 1.0
     for i, on in enumerate(present):
-        p = table[i, k].item()
+        p = table[i, k].sigmoid().item()
         probability *= p if on else 1 - p
         k += on
     assert probability == pytest.approx(weights[3] / sum(weights) / comb(4, 3), rel=1e-5)
 
 
 def test_many_objects_do_not_underflow() -> None:
-    table = presence_table(300, -4.38)
-    assert table.isfinite().all()
-    assert ((table >= 0) & (table <= 1)).all()
-    assert table[60, 60].item() > 0
+    table = presence_table(300, -20.0)
+    asked_for = torch.ones(300, 301).tril() > 0
+    assert table[asked_for].isfinite().all()
+
+
+@pytest.mark.parametrize("log_odds", [-4.38, -20.0])
+def test_the_first_object_of_few_costs_what_the_prior_says(log_odds: float) -> None:
+    # One of N objects: s / N against 1, where s is so small that two are out of the question.
+    assert presence_table(50, log_odds)[0, 0].item() == pytest.approx(
+        log_odds - math.log(50), abs=0.03
+    )
 
 
 def test_log_odds_are_those_of_the_sequential_computation() -> None:
