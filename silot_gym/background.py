@@ -142,23 +142,32 @@ class UnknownScenes:
         """Take lanes, (B,) bool, to be in a known scene."""
         self._unknown &= ~lanes.cpu()
 
-    def drawn(self, packed: Tensor) -> Tensor:
-        """Where frames (B, height, width), packed, show something else than background."""
+    def drawn(self, packed: Tensor, lanes: Sequence[int] | None = None) -> Tensor:
+        """Where frames show something else than background.
+
+        Args:
+            packed: (B, height, width) a frame of each lane.
+            lanes: the lanes, if these are not all.
+
+        Returns:
+            (B, height, width) bool.
+        """
+        rows = list(range(len(self._unknown)) if lanes is None else lanes)
         drawn = self.background.drawn(packed)
         unknown = (drawn.float().mean((-1, -2)) > self.background.most_drawn).cpu()
         if unknown.any():
-            entered = (unknown & ~self._unknown).to(packed.device)[:, None, None]
-            if self._picture.shape != packed.shape:
-                self._picture, self._last = packed, packed
-                self._still = torch.zeros_like(packed)
-            same = packed == self._last
-            self._still = torch.where(same & ~entered, self._still + 1, 0)
-            taken = entered | (self._still >= self._PATIENCE)
-            self._picture = torch.where(taken, packed, self._picture)
-            self._last = packed
+            if self._picture.shape[1:] != packed.shape[1:]:
+                shape = (len(self._unknown), *packed.shape[1:])
+                self._picture, self._last, self._still = (packed.new_zeros(shape) for _ in range(3))
+            entered = (unknown & ~self._unknown[rows]).to(packed.device)[:, None, None]
+            same = (packed == self._last[rows]) & ~entered
+            self._still[rows] = torch.where(same, self._still[rows] + 1, 0)
+            taken = entered | (self._still[rows] >= self._PATIENCE)
+            self._picture[rows] = torch.where(taken, packed, self._picture[rows])
+            self._last[rows] = packed
             known = ~unknown.to(packed.device)[:, None, None]
-            drawn &= known | (packed != self._picture)
-        self._unknown = unknown
+            drawn &= known | (packed != self._picture[rows])
+        self._unknown[rows] = unknown
         return drawn
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,16 +13,7 @@ from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.objects import Objects
 
-__all__ = ["ATTRIBUTE_BOUNDS", "SlotTracker", "Slots", "slot_layout", "slot_space"]
-
-ATTRIBUTE_BOUNDS: dict[str, tuple[float, float]] = {
-    "presence": (0.0, 1.0),
-    "where": (0.0, 1.0),
-    "velocity": (-1.0, 1.0),
-    "depth": (0.0, 1.0),
-    "what": (-1.0, 1.0),
-}
-"""Least and largest value of each attribute that a slot can show."""
+__all__ = ["SlotTracker", "Slots"]
 
 
 @dataclass(frozen=True)
@@ -54,37 +44,18 @@ class Slots:
     track_id: NDArray[np.int64]
     boxes: NDArray[np.float32]
 
+    def put(self, lanes: Sequence[int], other: "Slots") -> "Slots":
+        """The same with the slots of `other` in some lanes."""
+        changed = {name: value.copy() for name, value in vars(self).items()}
+        for name, value in changed.items():
+            value[lanes] = getattr(other, name)
+        return Slots(**changed)
+
     def table(self, attributes: Sequence[str]) -> NDArray[np.float32]:
         """The named attributes side by side, (B, K, D), in the columns of `slot_layout`."""
         batch, num_slots = self.presence.shape
         columns = [getattr(self, name).reshape(batch, num_slots, -1) for name in attributes]
         return np.concatenate(columns, -1)
-
-
-def slot_layout(attributes: Sequence[str], what_dim: int) -> dict[str, slice]:
-    """The columns of each attribute in `Slots.table`.
-
-    Raises:
-        ValueError: there is no attribute, an unknown one, or one twice.
-    """
-    widths = {"presence": 1, "where": 4, "velocity": 2, "depth": 1, "what": what_dim}
-    if not attributes or len(set(attributes)) < len(attributes) or not {*attributes} <= {*widths}:
-        raise ValueError(f"expected some of {tuple(widths)}, each once, got {tuple(attributes)}")
-    layout, start = {}, 0
-    for name in attributes:
-        layout[name] = slice(start, start + widths[name])
-        start += widths[name]
-    return layout
-
-
-def slot_space(layout: dict[str, slice], num_slots: int, flatten: bool) -> Box:
-    """The space of one lane's slots: (K, D) float32, or (K * D,) if flat."""
-    width = max(columns.stop for columns in layout.values())
-    bounds = np.zeros((2, num_slots, width), np.float32)
-    for name, columns in layout.items():
-        bounds[..., columns] = np.reshape(ATTRIBUTE_BOUNDS[name], (2, 1, 1))
-    low, high = bounds.reshape(2, -1) if flatten else bounds
-    return Box(low, high, dtype=np.float32)
 
 
 class SlotTracker:
@@ -158,24 +129,31 @@ class SlotTracker:
         self._next_id = self._next_id.masked_fill(forget[:, None], 0)
 
     @torch.inference_mode()
-    def step(self, frames: NDArray[np.uint8]) -> Slots:
+    def step(self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None) -> Slots:
         """Follows the objects into the next frame of each lane.
 
         Args:
             frames: (lanes, height, width, 3) uint8 RGB.
+            lanes: The lanes that the frames belong to, if these are not all; the others stay as
+                they are.
+
+        Returns:
+            The slots of these lanes.
 
         Raises:
             ValueError: the frames are of another type, shape or size.
             FloatingPointError: the model's output is not finite.
         """
-        height, width = self._check(frames)
+        chosen = list(range(self.lanes) if lanes is None else lanes)
+        height, width = self._check(frames, len(chosen))
         # A copy, because torch refuses or warns of views that are reversed or read-only.
         seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)
         if self._seen.shape != (height, width):
             self._seen = ~within(self._ignore, height, width)
-        drawn = self._scenes.drawn(pack_colours(seen)) & self._seen.to(self._device)
+        drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen.to(self._device)
         frame = self._frames.prepare(seen, drawn)
-        objects = self._model.step(frame, self._objects, sparse=True).objects
+        last = self._objects.map(lambda value: value[chosen])
+        objects = self._model.step(frame, last, sparse=True).objects
         for name in ("presence", "position", "size_logit", "what", "depth_logit", "hidden"):
             if not getattr(objects, name).isfinite().all():
                 raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")
@@ -183,29 +161,37 @@ class SlotTracker:
         # Presence never rises in propagation: without an id, a present object was just discovered.
         present = objects.presence >= self._threshold
         new = present & (objects.track_id < 0)
-        ids = self._next_id + new.cumsum(1) - 1
-        self._objects = replace(objects, track_id=torch.where(new, ids, objects.track_id))
-        self._next_id = self._next_id + new.sum(1, keepdim=True)
+        ids = self._next_id[chosen] + new.cumsum(1) - 1
+        objects = replace(objects, track_id=torch.where(new, ids, objects.track_id))
+        self._next_id[chosen] += new.sum(1, keepdim=True)
+        index = torch.tensor(chosen, device=self._device)
+        self._objects = self._objects.zip(objects, lambda old, now: old.index_copy(0, index, now))
         self.steps += 1
-        return self._show(self._objects, present, new, height, width)
+        return self._show(objects, chosen, present, new, (height, width))
 
-    def _check(self, frames: NDArray[np.uint8]) -> tuple[int, int]:
+    def _check(self, frames: NDArray[np.uint8], lanes: int) -> tuple[int, int]:
         """Height and width of frames that are as they should be."""
         dtype, shape = getattr(frames, "dtype", type(frames)), getattr(frames, "shape", ())
         size: tuple[int, ...] = self._frame_size or shape[1:3]
-        if dtype != np.uint8 or len(size) != 2 or shape != (self.lanes, *size, 3):
+        if dtype != np.uint8 or len(size) != 2 or shape != (lanes, *size, 3):
             height, width = self._frame_size or ("height", "width")
             raise ValueError(
-                f"step {self.steps}: expected uint8 frames ({self.lanes}, {height}, {width}, 3), "
+                f"step {self.steps}: expected uint8 frames ({lanes}, {height}, {width}, 3), "
                 f"got {dtype} {shape}"
             )
         self._frame_size = size[0], size[1]
         return self._frame_size
 
     def _show(
-        self, objects: Objects, present: Tensor, new: Tensor, height: int, width: int
+        self,
+        objects: Objects,
+        lanes: list[int],
+        present: Tensor,
+        new: Tensor,
+        frame_size: tuple[int, int],
     ) -> Slots:
-        """Objects as slots, the absent ones empty."""
+        """Objects of some lanes as slots, the absent ones empty."""
+        height, width = frame_size
         shown = present.cpu().numpy()
 
         def where_shown(value: NDArray[np.float32], empty: float = 0) -> NDArray[np.float32]:
@@ -217,8 +203,8 @@ class SlotTracker:
         first, last = boxes[..., :2], boxes[..., 2:]
         centre = np.clip((first + last) / (2 * frame), 0, 1)
         size = np.clip((last - first) / frame, 0, 1)
-        velocity = np.where(new[..., None].cpu(), np.float32(0), centre - self._centre)
-        self._centre = centre
+        velocity = np.where(new[..., None].cpu(), np.float32(0), centre - self._centre[lanes])
+        self._centre[lanes] = centre
         return Slots(
             presence=where_shown(_array(objects.presence)),
             where=where_shown(np.concatenate([centre, size], -1)),

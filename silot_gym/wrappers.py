@@ -8,15 +8,14 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.spaces import Dict
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from silot_gym.background import Region
-from silot_gym.boxes import ComparableBoxes
 from silot_gym.compatibility import check_frames, load_checkpoint, rgb_size
 from silot_gym.draw import draw_boxes
-from silot_gym.tracker import Slots, SlotTracker, slot_layout, slot_space
+from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
+from silot_gym.tracker import Slots
 
 __all__ = ["SILOTObjectWrapper"]
 
@@ -52,7 +51,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         checkpoint: str | Path | None = None,
         *,
         num_slots: int | None = None,
-        attributes: Sequence[str] = ("presence", "where", "velocity", "depth", "what"),
+        attributes: Sequence[str] = ATTRIBUTES,
         flatten: bool = False,
         include_pixels: bool = False,
         render_overlay: bool = False,
@@ -106,24 +105,27 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         self._frame_size = rgb_size(env.observation_space)
         loaded = load_checkpoint(checkpoint, env, device)
         check_frames(loaded.frames, env, strict)
-        self._tracker: SlotTracker | None = SlotTracker(
-            loaded, 1, num_slots, self._frame_size, ignore
+        self._observer: SlotObserver | None = SlotObserver(
+            loaded,
+            env.observation_space,
+            self._frame_size,
+            lanes=1,
+            num_slots=num_slots,
+            attributes=attributes,
+            flatten=flatten,
+            include_pixels=include_pixels,
+            ignore=ignore,
         )
-        self._attributes, self._flatten = tuple(attributes), flatten
-        self._include_pixels, self._render_overlay = include_pixels, render_overlay
+        self._render_overlay = render_overlay
         self._slots: Slots | None = None
-
-        self.slot_layout = slot_layout(attributes, self._tracker.what_dim)
-        space = slot_space(self.slot_layout, self._tracker.num_slots, flatten)
-        self.observation_space = (
-            Dict({"slots": space, "pixels": env.observation_space}) if include_pixels else space
-        )
+        self.slot_layout = self._observer.layout
+        self.observation_space = self._observer.space
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Forgets all tracks, then starts an episode and looks at its first frame."""
-        self._live_tracker().reset()
+        self._live_observer().tracker.reset()
         observation, info = super().reset(seed=seed, options=options)
         return observation, info | {"objects": self._objects()}
 
@@ -134,11 +136,10 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
 
     def observation(self, observation: NDArray[np.uint8]) -> Any:
         """A frame to what is observed of it; moves the tracks on by one step."""
-        self._slots = self._live_tracker().step(np.asarray(observation)[None])
-        slots = self._slots.table(self._attributes)[0]
-        if self._flatten:
-            slots = slots.reshape(-1)
-        return {"slots": slots, "pixels": observation} if self._include_pixels else slots
+        observed, self._slots = self._live_observer().look(np.asarray(observation)[None])
+        if isinstance(observed, dict):
+            return {"slots": observed["slots"][0], "pixels": observation}
+        return observed[0]
 
     def render(self) -> Any:
         """The wrapped environment's frame, with boxes and track ids if `render_overlay` is set."""
@@ -153,19 +154,15 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
 
     def close(self) -> None:
         """Releases the model and closes the environment."""
-        self._tracker = None
+        self._observer = None
         super().close()
 
-    def _live_tracker(self) -> SlotTracker:
-        if self._tracker is None:
+    def _live_observer(self) -> SlotObserver:
+        if self._observer is None:
             raise RuntimeError("the environment is closed")
-        return self._tracker
+        return self._observer
 
     def _objects(self) -> dict[str, NDArray[Any]]:
         """What `info["objects"]` says of the last frame."""
         assert self._slots is not None
-        return {
-            "track_id": self._slots.track_id[0],
-            "boxes": ComparableBoxes.of(self._slots.boxes[0]),
-            "presence": self._slots.presence[0],
-        }
+        return objects_info(self._slots, 0)

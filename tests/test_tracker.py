@@ -9,7 +9,8 @@ import torch
 from silot_gym.background import Background
 from silot_gym.boxes import ComparableBoxes, clip_boxes
 from silot_gym.checkpoint import Checkpoint
-from silot_gym.tracker import ATTRIBUTE_BOUNDS, Slots, SlotTracker, slot_layout
+from silot_gym.observations import ATTRIBUTE_BOUNDS, slot_layout
+from silot_gym.tracker import Slots, SlotTracker
 
 HEIGHT, WIDTH = 60, 48
 

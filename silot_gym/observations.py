@@ -1,0 +1,149 @@
+"""Slots in the form that agents observe, the same for all wrappers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Dict
+from numpy.typing import NDArray
+
+from silot_gym.background import Region
+from silot_gym.boxes import ComparableBoxes
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.tracker import Slots, SlotTracker
+
+__all__ = ["ATTRIBUTES", "ATTRIBUTE_BOUNDS", "SlotObserver", "slot_layout", "slot_space"]
+
+ATTRIBUTE_BOUNDS: dict[str, tuple[float, float]] = {
+    "presence": (0.0, 1.0),
+    "where": (0.0, 1.0),
+    "velocity": (-1.0, 1.0),
+    "depth": (0.0, 1.0),
+    "what": (-1.0, 1.0),
+}
+"""Least and largest value of each attribute that a slot can show."""
+ATTRIBUTES = tuple(ATTRIBUTE_BOUNDS)
+
+
+def slot_layout(attributes: Sequence[str], what_dim: int) -> dict[str, slice]:
+    """The columns of each attribute in `Slots.table`.
+
+    Raises:
+        ValueError: there is no attribute, an unknown one, or one twice.
+    """
+    widths = {"presence": 1, "where": 4, "velocity": 2, "depth": 1, "what": what_dim}
+    if not attributes or len(set(attributes)) < len(attributes) or not {*attributes} <= {*widths}:
+        raise ValueError(f"expected some of {tuple(widths)}, each once, got {tuple(attributes)}")
+    layout, start = {}, 0
+    for name in attributes:
+        layout[name] = slice(start, start + widths[name])
+        start += widths[name]
+    return layout
+
+
+def slot_space(layout: dict[str, slice], num_slots: int, flatten: bool) -> Box:
+    """The space of one lane's slots: (K, D) float32, or (K * D,) if flat."""
+    width = max(columns.stop for columns in layout.values())
+    bounds = np.zeros((2, num_slots, width), np.float32)
+    for name, columns in layout.items():
+        bounds[..., columns] = np.reshape(ATTRIBUTE_BOUNDS[name], (2, 1, 1))
+    low, high = bounds.reshape(2, -1) if flatten else bounds
+    return Box(low, high, dtype=np.float32)
+
+
+class SlotObserver:
+    """Frames of several lanes to observations of their slots.
+
+    Attributes:
+        tracker: what follows the objects.
+        layout: the columns of each attribute.
+        space: of one lane's observations.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        frames: gym.Space[Any],
+        frame_size: tuple[int, int],
+        *,
+        lanes: int,
+        num_slots: int | None,
+        attributes: Sequence[str],
+        flatten: bool,
+        include_pixels: bool,
+        ignore: Sequence[Region] | None,
+    ) -> None:
+        """Takes what the wrappers take; `frames` is the space of one lane's frames."""
+        self.tracker = SlotTracker(checkpoint, lanes, num_slots, frame_size, ignore)
+        self.layout = slot_layout(attributes, self.tracker.what_dim)
+        slots = slot_space(self.layout, self.tracker.num_slots, flatten)
+        self.space = Dict({"slots": slots, "pixels": frames}) if include_pixels else slots
+        self._attributes, self._flatten = tuple(attributes), flatten
+        self._include_pixels = include_pixels
+
+    def look(
+        self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None
+    ) -> tuple[Any, Slots]:
+        """Moves the tracks of lanes, all by default, on by a frame each.
+
+        Returns:
+            Their observations, one after the other, and their slots.
+        """
+        slots = self.tracker.step(frames, lanes)
+        table = slots.table(self._attributes)
+        if self._flatten:
+            table = table.reshape(len(table), -1)
+        return ({"slots": table, "pixels": frames} if self._include_pixels else table), slots
+
+    def look_through_resets(
+        self, frames: NDArray[np.uint8], finals: Mapping[int, NDArray[np.uint8]]
+    ) -> tuple[Any, Slots, dict[int, Any], Slots]:
+        """The same where in some lanes an episode has ended and the next one has begun.
+
+        Args:
+            frames: of all lanes; of the next episode in lanes that have begun one.
+            finals: the last frame of the episode in lanes where one has ended.
+
+        Returns:
+            Observations and slots of all lanes; the last observations of the episodes that have
+            ended, by lane; and the slots of all lanes before any episode began.
+        """
+        lanes = sorted(finals)
+        last_frames = frames.copy()
+        for lane in lanes:
+            last_frames[lane] = finals[lane]
+        observed, last_slots = self.look(last_frames)
+        if not lanes:
+            return observed, last_slots, {}, last_slots
+        ended = {lane: pick(observed, lane) for lane in lanes}
+        self.tracker.reset(lanes)
+        begun, first_slots = self.look(frames[lanes], lanes)
+        put(observed, lanes, begun)
+        return observed, last_slots.put(lanes, first_slots), ended, last_slots
+
+
+def pick(observed: Any, lane: int) -> Any:
+    """A copy of one lane's observation."""
+    if isinstance(observed, dict):
+        return {name: part[lane].copy() for name, part in observed.items()}
+    return observed[lane].copy()
+
+
+def put(observed: Any, lanes: Sequence[int], others: Any) -> None:
+    """Changes the observations of some lanes."""
+    if isinstance(observed, dict):
+        for name, part in observed.items():
+            part[lanes] = others[name]
+    else:
+        observed[lanes] = others
+
+
+def objects_info(slots: Slots, lane: int | None = None) -> dict[str, NDArray[Any]]:
+    """What `info["objects"]` says: of one lane, or of all side by side."""
+    rows = slice(None) if lane is None else lane
+    return {
+        "track_id": slots.track_id[rows],
+        "boxes": ComparableBoxes.of(slots.boxes[rows]),
+        "presence": slots.presence[rows],
+    }
