@@ -1,0 +1,85 @@
+"""Tracked objects for Stable-Baselines3's vector environments."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from silot_gym.background import Region
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.compatibility import rgb_size
+from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
+
+__all__ = ["SILOTVecWrapper"]
+
+
+class SILOTVecWrapper(VecEnvWrapper):
+    """Observes the tracked objects of several environments, in one forward pass a step.
+
+    Each environment's observation is that of a `SILOTObjectWrapper` of its own, and so is
+    `info["objects"]`. Where an episode ends, SB3 resets at once: `terminal_observation` is what was
+    seen last of the old one, and `info["objects"]` belongs to the first frame of the new one.
+
+    Example:
+        >>> envs = make_vec_env(lambda: silot_gym.make_atari("Pong"), 8)      # doctest: +SKIP
+        >>> agent = PPO("MlpPolicy", SILOTVecWrapper(envs, "runs/Pong-0"))    # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        venv: VecEnv,
+        checkpoint: str | Path,
+        *,
+        num_slots: int | None = None,
+        attributes: Sequence[str] = ATTRIBUTES,
+        flatten: bool = False,
+        include_pixels: bool = False,
+        ignore: Sequence[Region] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Wraps environments whose observations are RGB frames; see `SILOTObjectWrapper`.
+
+        Raises:
+            CheckpointError: The checkpoint is missing or damaged.
+            ValueError: An argument or the environments' observation space doesn't fit.
+        """
+        self.observer = SlotObserver(
+            Checkpoint.load(checkpoint, device),
+            venv.observation_space,
+            rgb_size(venv.observation_space),
+            lanes=venv.num_envs,
+            num_slots=num_slots,
+            attributes=attributes,
+            flatten=flatten,
+            include_pixels=include_pixels,
+            ignore=ignore,
+        )
+        self.slot_layout = self.observer.layout
+        super().__init__(venv, observation_space=self.observer.space)
+
+    def reset(self) -> VecEnvObs:
+        """Forgets all tracks, then looks at the first frames."""
+        frames = self.venv.reset()
+        self.observer.tracker.reset()
+        observed: VecEnvObs
+        observed, slots = self.observer.look(np.asarray(frames))
+        self.reset_infos = [
+            {**info, "objects": objects_info(slots, lane)}
+            for lane, info in enumerate(self.venv.reset_infos)
+        ]
+        return observed
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Acts, then follows the objects into the next frames."""
+        frames, rewards, dones, infos = self.venv.step_wait()
+        finals = {int(lane): infos[lane]["terminal_observation"] for lane in np.flatnonzero(dones)}
+        observed: Any
+        observed, slots, ended, _ = self.observer.look_through_resets(np.asarray(frames), finals)
+        for lane, info in enumerate(infos):
+            info["objects"] = objects_info(slots, lane)
+        for lane, observation in ended.items():
+            infos[lane]["terminal_observation"] = observation
+        return observed, rewards, dones, infos

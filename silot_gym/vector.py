@@ -1,0 +1,144 @@
+"""Tracked objects for Gymnasium's vector environments."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from silot_gym.background import Region
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.compatibility import rgb_size
+from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info, put
+
+__all__ = ["SILOTObjectVectorWrapper"]
+
+
+class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
+    """Observes the tracked objects of several environments, in one forward pass a step.
+
+    Each environment's observation is that of a `SILOTObjectWrapper` of its own; see there for
+    rows and columns. `infos["objects"]` holds `track_id`, `boxes` and `presence` of all of them,
+    (N, K, ...). Takes `SyncVectorEnv`, `AsyncVectorEnv` and ale-py's `AtariVectorEnv` (with
+    `grayscale=False, stack_num=1, img_height=210, img_width=160`), in every autoreset mode:
+
+    - next step: a lane's tracks are forgotten in the step that resets it;
+    - same step: `infos["final_obs"]` holds the last observation of an episode that has ended, the
+      observation is the first one of the next episode;
+    - disabled: lanes in the `reset_mask` of `reset` are forgotten, the others stay as they are.
+
+    Example:
+        >>> envs = gym.make_vec("ALE/Pong-v5", 8)                             # doctest: +SKIP
+        >>> envs = SILOTObjectVectorWrapper(envs, "runs/Pong-0")              # doctest: +SKIP
+        >>> observations, infos = envs.reset(seed=0)  # (8, K, D)             # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv[Any, Any, Any],
+        checkpoint: str | Path,
+        *,
+        num_slots: int | None = None,
+        attributes: Sequence[str] = ATTRIBUTES,
+        flatten: bool = False,
+        include_pixels: bool = False,
+        ignore: Sequence[Region] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Wraps environments whose observations are RGB frames; see `SILOTObjectWrapper`.
+
+        Raises:
+            CheckpointError: The checkpoint is missing or damaged.
+            ValueError: An argument or the environments' observation space doesn't fit.
+        """
+        super().__init__(env)
+        space = env.single_observation_space
+        self._stacked = len(space.shape or ()) == 4  # AtariVectorEnv's stack, of one frame
+        if self._stacked:
+            assert isinstance(space, Box)
+            if space.shape[0] != 1:
+                raise ValueError(
+                    f"expected frames that are not stacked, got {space.shape}: make the "
+                    "environments with stack_num=1, tracks remember what was before"
+                )
+            space = Box(space.low[0], space.high[0], dtype=np.uint8)
+        self._mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        self._observer = SlotObserver(
+            Checkpoint.load(checkpoint, device),
+            space,
+            rgb_size(space),
+            lanes=env.num_envs,
+            num_slots=num_slots,
+            attributes=attributes,
+            flatten=flatten,
+            include_pixels=include_pixels,
+            ignore=ignore,
+        )
+        self.slot_layout = self._observer.layout
+        self.single_observation_space = self._observer.space
+        self.observation_space = batch_space(self._observer.space, env.num_envs)
+        self._ended = np.zeros(env.num_envs, bool)
+        self._observed: Any = None
+
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Forgets the tracks of the lanes that are reset, then looks at their first frames."""
+        mask = (options or {}).get("reset_mask")
+        frames, infos = self.env.reset(seed=seed, options=options)
+        frames = self._frames(frames)
+        self._ended[:] = False
+        if mask is None:
+            self._observer.tracker.reset()
+            self._observed, self._slots = self._observer.look(frames)
+        else:
+            lanes = np.flatnonzero(mask).tolist()
+            self._observer.tracker.reset(lanes)
+            begun, slots = self._observer.look(frames[lanes], lanes)
+            put(self._observed, lanes, begun)
+            self._slots = self._slots.put(lanes, slots)
+        return self._copy(), infos | {"objects": objects_info(self._slots)}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Acts, then follows the objects into the next frames."""
+        frames, rewards, terminations, truncations, infos = self.env.step(actions)
+        frames = self._frames(frames)
+        ends = np.logical_or(terminations, truncations)
+        if self._mode == AutoresetMode.SAME_STEP:
+            finals = {
+                int(lane): self._frames(np.asarray(infos["final_obs"][lane])[None])[0]
+                for lane in np.flatnonzero(ends)
+            }
+            self._observed, self._slots, ended, _ = self._observer.look_through_resets(
+                frames, finals
+            )
+            if ended:
+                infos = infos | {"final_obs": self._final(ended)}
+        else:
+            if self._mode == AutoresetMode.NEXT_STEP and self._ended.any():
+                self._observer.tracker.reset(np.flatnonzero(self._ended).tolist())
+            self._observed, self._slots = self._observer.look(frames)
+        self._ended = ends
+        infos = infos | {"objects": objects_info(self._slots)}
+        return self._copy(), rewards, terminations, truncations, infos
+
+    def _frames(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Frames (N, height, width, 3)."""
+        return frames[:, 0] if self._stacked else frames
+
+    def _copy(self) -> Any:
+        """The observations, for the caller to keep."""
+        if isinstance(self._observed, dict):
+            return {name: part.copy() for name, part in self._observed.items()}
+        return self._observed.copy()
+
+    def _final(self, ended: dict[int, Any]) -> NDArray[np.object_]:
+        """Last observations by lane, None in lanes that go on."""
+        final = np.full(self.num_envs, None, object)
+        for lane, observation in ended.items():
+            final[lane] = observation
+        return final
