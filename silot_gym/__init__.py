@@ -3,7 +3,15 @@
 from silot_gym.atari import make_atari
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.tracker import SlotTracker
+from silot_gym.vector import SILOTObjectVectorWrapper
 from silot_gym.wrappers import SILOTObjectWrapper
 
 __version__ = "0.1.0"
-__all__ = ["Checkpoint", "SILOTObjectWrapper", "SlotTracker", "__version__", "make_atari"]
+__all__ = [
+    "Checkpoint",
+    "SILOTObjectVectorWrapper",
+    "SILOTObjectWrapper",
+    "SlotTracker",
+    "__version__",
+    "make_atari",
+]

@@ -31,6 +31,11 @@ def test_import_pulls_in_only_what_everybody_needs():
 def test_public_names():
     import silot_gym
 
-    names = {"Checkpoint", "SILOTObjectWrapper", "SlotTracker", "__version__", "make_atari"}
-    assert set(silot_gym.__all__) == names
-    assert all(hasattr(silot_gym, name) for name in names)
+    wrappers = {"SILOTObjectWrapper", "SILOTObjectVectorWrapper"}
+    assert set(silot_gym.__all__) == wrappers | {
+        "Checkpoint",
+        "SlotTracker",
+        "__version__",
+        "make_atari",
+    }
+    assert all(hasattr(silot_gym, name) for name in silot_gym.__all__)
