@@ -33,6 +33,7 @@ from silot_gym import SILOTObjectWrapper, make_atari
 from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import write_atomically
 from silot_gym.programs import run
+from silot_gym.sb3 import SILOTVecWrapper
 
 AGENT, ARGS, EVALUATION = "agent.zip", "args.json", "evaluation.json"
 _ROLLOUT_STEPS = 128
@@ -120,10 +121,14 @@ def make_envs(
         )
         return VecFrameStack(envs, 4)
 
+    def frames() -> gym.Env[Any, Any]:
+        return make_atari(args.game, render_mode=render_mode)
+
     def slots() -> gym.Env[Any, Any]:
-        env = make_atari(args.game, render_mode=render_mode)
-        overlay = render_mode is not None
-        return SILOTObjectWrapper(env, args.checkpoint, device=args.device, render_overlay=overlay)
+        """Frames are drawn on, which takes a wrapper of each environment's own."""
+        return SILOTObjectWrapper(
+            frames(), args.checkpoint, device=args.device, render_overlay=True
+        )
 
     def play(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         """What SB3's `AtariWrapper` does for pixels besides shrinking them."""
@@ -132,7 +137,10 @@ def make_envs(
             env = FireResetEnv(env)
         return ClipRewardEnv(env) if training else env
 
-    return make_vec_env(slots, count, seed, wrapper_class=play)
+    if render_mode is not None:
+        return make_vec_env(slots, count, seed, wrapper_class=play)
+    envs = make_vec_env(frames, count, seed, wrapper_class=play)
+    return SILOTVecWrapper(envs, args.checkpoint or args.game, device=args.device)
 
 
 def evaluate(model: PPO, args: Args, episodes: int) -> dict[str, Any]:
