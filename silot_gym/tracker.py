@@ -153,7 +153,7 @@ class SlotTracker:
         drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen.to(self._device)
         frame = self._frames.prepare(seen, drawn)
         last = self._objects.map(lambda value: value[chosen])
-        objects = self._model.step(frame, last, sparse=True).objects
+        objects = self._model.step(frame, last, in_play=True).objects
         for name in ("presence", "position", "size_logit", "what", "depth_logit", "hidden"):
             if not getattr(objects, name).isfinite().all():
                 raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")

@@ -61,7 +61,7 @@ def follow(
             objects = model.predict(objects)
         else:
             frame = checkpoint.frames.prepare(torch.from_numpy(frames[:, t]).to(device))
-            objects = model.step(frame, objects, sparse=True).objects
+            objects = model.step(frame, objects, in_play=True).objects
             fresh = t * num_slots + torch.arange(num_slots, device=device)
             identity = fresh.where(objects.track_id < 0, objects.track_id)
             objects = replace(objects, track_id=identity)

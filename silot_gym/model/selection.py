@@ -7,11 +7,12 @@ from torch import Tensor
 
 from silot_gym.objects import Objects
 
-_SAME_BOX = 0.5
-"""Intersection over union from which on two boxes are taken for the same object's."""
+SAME_BOX, SAME_BOX_IN_PLAY = 0.5, 0.2
+"""Intersection over union from which on two boxes are taken for the same object's. In training,
+boxes are too loose yet to tell by less."""
 
 
-def select(propagated: Objects, discovered: Objects) -> Objects:
+def select(propagated: Objects, discovered: Objects, same_box: float = SAME_BOX) -> Objects:
     """The most present of the propagated and discovered objects (section 3.5 of the paper).
 
     A propagated object that is kept keeps its slot; the slots of the others are filled with
@@ -24,11 +25,12 @@ def select(propagated: Objects, discovered: Objects) -> Objects:
     Args:
         propagated: objects (B, K).
         discovered: objects (B, C).
+        same_box: intersection over union from which on two boxes are one object's.
 
     Returns:
         Objects (B, K). Discovered ones have `track_id` -1.
     """
-    claimed = _claimed(propagated, discovered)
+    claimed = _claimed(propagated, discovered, same_box)
     discovered = replace(discovered, presence=discovered.presence.masked_fill(claimed, 0))
     source = _source(propagated.presence.detach(), discovered.presence.detach())
 
@@ -41,7 +43,7 @@ def select(propagated: Objects, discovered: Objects) -> Objects:
 
 
 @torch.no_grad()
-def _claimed(propagated: Objects, discovered: Objects) -> Tensor:
+def _claimed(propagated: Objects, discovered: Objects, same_box: float) -> Tensor:
     """Which discovered objects, (B, C), have nearly the box of a more present object."""
     first, last, presence = (
         torch.cat([old, new], 1)
@@ -53,7 +55,7 @@ def _claimed(propagated: Objects, discovered: Objects) -> Tensor:
     )
     overlap = overlap.clamp(min=0).prod(-1)  # (B, C, K + C)
     area = (last - first).prod(-1)
-    same = overlap > _SAME_BOX / (1 + _SAME_BOX) * (area[:, slots:, None] + area[:, None])
+    same = overlap > same_box / (1 + same_box) * (area[:, slots:, None] + area[:, None])
     # Of equals the one that comes first.
     mine, its = presence[:, slots:, None], presence[:, None]
     order = torch.arange(presence.shape[1], device=presence.device)

@@ -10,7 +10,7 @@ from silot_gym.model.discovery import Discovery
 from silot_gym.model.latents import Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
 from silot_gym.model.rendering import Renderer
-from silot_gym.model.selection import select
+from silot_gym.model.selection import SAME_BOX, SAME_BOX_IN_PLAY, select
 from silot_gym.objects import Objects, first_rows
 
 NEARLY_EMPTY = 0.01
@@ -65,7 +65,7 @@ class SILOT(nn.Module):
         *,
         discover: bool = True,
         presence_held: bool = False,
-        sparse: bool = False,
+        in_play: bool = False,
     ) -> StepOutput:
         """Objects of the last frame and a frame to the objects of this frame (section 3.1).
 
@@ -74,14 +74,15 @@ class SILOT(nn.Module):
             last: (B, K) objects of the last frame; None before the first.
             discover: whether to look for objects that are not tracked yet.
             presence_held: whether all objects are taken to be present.
-            sparse: whether to do nothing for slots that are (nearly) empty and for cells around
-                which nothing is drawn. The objects are the same, the latents are not all there.
+            in_play: whether to do nothing for slots that are (nearly) empty and for cells around
+                which nothing is drawn, which only latents and gradients would show, and to take
+                no discovered object that overlaps another one by a fifth.
         """
         if last is None:
             propagated, propagated_latents = self.empty_objects(len(frame)), None
         else:
             known, slots = last, None
-            if sparse:
+            if in_play:
                 there = last.presence >= NEARLY_EMPTY
                 slots = first_rows(there)
                 known = replace(last, presence=last.presence * there).take(slots)
@@ -92,8 +93,8 @@ class SILOT(nn.Module):
                 propagated = empty.put(slots, propagated)
         if not discover:
             return StepOutput(propagated, propagated, propagated_latents)
-        discovered, discovered_latents = self.discovery(frame, propagated, presence_held, sparse)
-        objects = select(propagated, discovered)
+        discovered, discovered_latents = self.discovery(frame, propagated, presence_held, in_play)
+        objects = select(propagated, discovered, SAME_BOX_IN_PLAY if in_play else SAME_BOX)
         return StepOutput(objects, propagated, propagated_latents, discovered, discovered_latents)
 
     def predict(self, last: Objects) -> Objects:
@@ -116,7 +117,7 @@ class SILOT(nn.Module):
         """Objects and reconstruction of each frame of a video (B, T, 3, height, width)."""
         objects, tracked = None, []
         for frame in video.unbind(1):
-            objects = self.step(frame, objects, sparse=True).objects
+            objects = self.step(frame, objects, in_play=True).objects
             tracked.append(objects)
         frames = [self.render(o, *video.shape[-2:]) for o in tracked]
         return tracked, torch.stack(frames, 1)

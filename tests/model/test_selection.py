@@ -94,7 +94,8 @@ def test_tracked_objects_may_meet_and_hold_their_place_against_less_present_newc
     ]
 
 
-def test_boxes_are_the_same_from_an_intersection_over_union_of_one_half_on() -> None:
+@pytest.mark.parametrize("same_box", [0.5, 0.2])
+def test_boxes_are_the_same_from_some_intersection_over_union_on(same_box: float) -> None:
     torch.manual_seed(0)
     place, size_logit = 10 * torch.rand(1, 40, 2), torch.randn(1, 40, 2)
     new = replace(
@@ -103,11 +104,11 @@ def test_boxes_are_the_same_from_an_intersection_over_union_of_one_half_on() -> 
         anchor=torch.full((1, 40), 10.0),
         size_logit=size_logit,
     )
-    result = select(objects([[0.0] * 40], [[-1] * 40]), new)
+    result = select(objects([[0.0] * 40], [[-1] * 40]), new, same_box)
     size = 10 * size_logit.sigmoid()
     boxes = torch.cat([place - size / 2, place + size / 2], -1)[0]
     overlap, presence = iou(boxes, boxes), new.presence[0].numpy()
-    claimed = ((overlap > 0.5) & (presence > presence[:, None])).any(1)
+    claimed = ((overlap > same_box) & (presence > presence[:, None])).any(1)
     assert 3 < claimed.sum() < 37
     kept = sorted(presence[~claimed].tolist())
     assert sorted(p for p in result.presence[0].tolist() if p > 0) == pytest.approx(kept)

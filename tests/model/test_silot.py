@@ -79,7 +79,7 @@ def test_slots_that_are_empty_may_be_left_out() -> None:
         pair = Objects.concatenate([other, other])
         where = torch.tensor([slots[:3], [0, 7, 8]])
         last = last.put(where, pair.take(torch.tensor([[0, 1, 2]] * 2)))
-    full, sparse = model.step(frame, last).objects, model.step(frame, last, sparse=True).objects
+    full, sparse = model.step(frame, last).objects, model.step(frame, last, in_play=True).objects
     assert (last.presence == 0).any()
     for name in ("presence", "position", "what", "hidden", "track_id"):
         one, two = getattr(full, name), getattr(sparse, name)
@@ -105,9 +105,9 @@ def test_what_is_left_out_in_one_stream_changes_nothing_in_another() -> None:
     model = small_model()
     frames = torch.cat([blobs((20, 20), (40, 30)), blobs((8, 8)), blobs()])
     lasts = [tracked(model, frames[:1], 6), model.empty_objects(1, 6), model.empty_objects(1, 6)]
-    together = model.step(frames, Objects.concatenate(lasts), sparse=True).objects
+    together = model.step(frames, Objects.concatenate(lasts), in_play=True).objects
     for lane, last in enumerate(lasts):
-        alone = model.step(frames[lane : lane + 1], last, sparse=True).objects
+        alone = model.step(frames[lane : lane + 1], last, in_play=True).objects
         torch.testing.assert_close(alone.presence[0], together.presence[lane])
         there = alone.presence[0] > 0
         torch.testing.assert_close(alone.position[0][there], together.position[lane][there])

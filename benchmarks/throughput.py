@@ -1,0 +1,263 @@
+"""How fast slots come: milliseconds a frame and lane, stage by stage, and steps of an agent."""
+
+from silot_gym.programs import require
+
+require("agents", "ale_py", "cv2", "stable_baselines3", "tqdm", "tyro")
+
+# isort: split
+import json
+import platform
+import resource
+import shlex
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+from torch import nn
+from tqdm import tqdm
+
+from silot_gym import Checkpoint, SlotTracker, make_atari
+from silot_gym.checkpoint import write_atomically
+from silot_gym.programs import run
+from silot_gym.sb3 import SILOTVecWrapper
+
+LANES, SLOTS = (1, 8, 32), (32, 64)
+ENVS, ROLLOUT_STEPS = 8, 128
+
+
+@dataclass
+class Args:
+    """How fast slots come: milliseconds a frame and lane, stage by stage, and steps of an agent.
+
+    Writes `throughput_<Game>.json`.
+    """
+
+    checkpoint: Path
+    """A run's folder."""
+    frames: int = 100
+    """Steps to take for each number of lanes and slots."""
+    rounds: int = 3
+    """How many times pixels and slots take turns; medians are reported."""
+    agent_steps: int = 4096
+    """Steps of the environments that an agent learns from in each turn."""
+    soak: int = 100_000
+    """Frames to track in the end, to see that time and memory don't grow."""
+    results: Path = Path("benchmarks/results")
+    """Folder for the JSON file."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to run."""
+    progress: bool = True
+    """Whether to show progress."""
+
+
+def main(args: Args) -> None:
+    """Measure, write."""
+    for name in ("frames", "rounds", "agent_steps", "soak"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"expected --{name.replace('_', '-')} of 1 or more")
+    checkpoint = Checkpoint.load(args.checkpoint, args.device)
+    game = checkpoint.frames.game
+    if game is None:
+        raise ValueError(f"{args.checkpoint}: expected a checkpoint of an Atari game")
+    film = record(game, 256)
+    report: dict[str, Any] = {
+        "command": f"python {shlex.join(sys.argv)}",
+        "game": game,
+        "cpu": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": args.device,
+        "tracking": tracking(checkpoint, film, args),
+        "steps_per_second": stepping(game, args),
+        "learning": learning(game, args),
+        "soak": soak(checkpoint, film, args),
+    }
+    args.results.mkdir(parents=True, exist_ok=True)
+    out = args.results / f"throughput_{game}.json"
+    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
+    print(json.dumps({name: report[name] for name in ("tracking", "learning")}, indent=2))
+    print(f"figures: {out}")
+
+
+def record(game: str, length: int) -> NDArray[np.uint8]:
+    """Frames (T, height, width, 3) of random play."""
+    env = make_atari(game)
+    env.action_space.seed(0)
+    frames = [env.reset(seed=0)[0]]
+    while len(frames) < length:
+        frame, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        frames.append(env.reset()[0] if terminated or truncated else frame)
+    env.close()
+    return np.stack(frames)
+
+
+class Film:
+    """Frames for several lanes, each at another place of the same film."""
+
+    def __init__(self, frames: NDArray[np.uint8], lanes: int) -> None:
+        self.frames, self.lanes = frames, lanes
+        self.starts = np.arange(lanes) * (len(frames) // lanes)
+
+    def __getitem__(self, t: int) -> NDArray[np.uint8]:
+        return self.frames[(self.starts + t) % len(self.frames)]
+
+
+class Stopwatch:
+    """Seconds that modules take, by name."""
+
+    def __init__(self, modules: dict[str, nn.Module], device: str) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.hooks = []
+        for name, module in modules.items():
+            self.hooks += [
+                module.register_forward_pre_hook(lambda *_, name=name: self._add(name, -1, device)),
+                module.register_forward_hook(lambda *_, name=name: self._add(name, 1, device)),
+            ]
+
+    def _add(self, name: str, sign: int, device: str) -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        self.seconds[name] += sign * time.perf_counter()
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        for hook in self.hooks:
+            hook.remove()
+
+
+def tracking(checkpoint: Checkpoint, film: NDArray[np.uint8], args: Args) -> list[dict[str, Any]]:
+    """Milliseconds a frame and lane, and the share of each stage, by lanes and slots."""
+    model = checkpoint.model
+    stages = {
+        "propagation": model.propagation,
+        "backbone": model.discovery.backbone,
+        "discovery": model.discovery,
+    }
+    rows = []
+    for lanes in LANES:
+        for slots in SLOTS:
+            tracker, frames = SlotTracker(checkpoint, lanes, slots), Film(film, lanes)
+            warm = max(2, args.frames // 5)
+            for t in range(warm):
+                tracker.step(frames[t])
+            started = time.perf_counter()
+            for t in range(warm, warm + args.frames):
+                tracker.step(frames[t])
+            total = time.perf_counter() - started
+            watch = Stopwatch(stages, args.device)
+            started = time.perf_counter()
+            for t in range(warm, warm + args.frames // 2 + 1):
+                tracker.step(frames[t])
+            watched = time.perf_counter() - started
+            watch.stop()
+            share = {name: seconds / watched for name, seconds in watch.seconds.items()}
+            share["discovery"] -= share["backbone"]
+            share["all else"] = 1 - sum(share.values())
+            rows.append(
+                {
+                    "lanes": lanes,
+                    "slots": slots,
+                    "ms_per_frame": round(1000 * total / args.frames / lanes, 3),
+                    "share": {name: round(value, 3) for name, value in share.items()},
+                }
+            )
+    return rows
+
+
+def pixels(game: str) -> VecEnv:
+    """SB3's own pipeline."""
+    return VecFrameStack(make_atari_env(f"ALE/{game}-v5", ENVS, env_kwargs={"frameskip": 1}), 4)
+
+
+def bare(game: str) -> VecEnv:
+    """RGB frames as they come."""
+    return make_vec_env(lambda: make_atari(game), ENVS)
+
+
+def slots(game: str, args: Args) -> VecEnv:
+    """Tracked objects."""
+    return SILOTVecWrapper(bare(game), args.checkpoint, device=args.device)
+
+
+def stepping(game: str, args: Args) -> dict[str, float]:
+    """Steps of the environments in a second with random actions, by pipeline."""
+    makers: dict[str, Callable[[], VecEnv]] = {
+        "bare": lambda: bare(game),
+        "pixels": lambda: pixels(game),
+        "slots": lambda: slots(game, args),
+    }
+    rates = defaultdict(list)
+    for _ in range(args.rounds):
+        for name, make in makers.items():
+            envs = make()
+            envs.reset()
+            started = time.perf_counter()
+            for _ in range(args.frames):
+                envs.step(np.array([envs.action_space.sample() for _ in range(ENVS)]))
+            rates[name].append(ENVS * args.frames / (time.perf_counter() - started))
+            envs.close()
+    return {name: round(median(values), 1) for name, values in rates.items()}
+
+
+def learning(game: str, args: Args) -> dict[str, float]:
+    """Steps in a second that PPO learns from, on pixels and on slots, and their ratio."""
+    settings: dict[str, Any] = {
+        "learning_rate": 2.5e-4,
+        "n_steps": ROLLOUT_STEPS,
+        "batch_size": 256,
+        "n_epochs": 4,
+        "clip_range": 0.1,
+        "ent_coef": 0.01,
+        "device": args.device,
+        "seed": 0,
+    }
+    agents = {
+        "pixels": PPO("CnnPolicy", pixels(game), **settings),
+        "slots": PPO("MlpPolicy", slots(game, args), **settings),
+    }
+    rates = defaultdict(list)
+    for _ in range(args.rounds):
+        for name, agent in agents.items():
+            started = time.perf_counter()
+            agent.learn(args.agent_steps, reset_num_timesteps=False)
+            done = -(-args.agent_steps // (ENVS * ROLLOUT_STEPS)) * ENVS * ROLLOUT_STEPS
+            rates[name].append(done / (time.perf_counter() - started))
+    ratio = median(s / p for s, p in zip(rates["slots"], rates["pixels"], strict=True))
+    return {name: round(median(values), 1) for name, values in rates.items()} | {
+        "slots_over_pixels": round(ratio, 3)
+    }
+
+
+def soak(checkpoint: Checkpoint, film: NDArray[np.uint8], args: Args) -> dict[str, Any]:
+    """Milliseconds a frame and peak memory in each tenth of a long run of 8 lanes."""
+    lanes = 8
+    tracker, frames = SlotTracker(checkpoint, lanes), Film(film, lanes)
+    steps = max(10, args.soak // lanes)
+    tenths = []
+    started, t = time.perf_counter(), 0
+    for t in tqdm(range(steps), desc="soak", disable=not args.progress):
+        tracker.step(frames[t])
+        if (t + 1) % (steps // 10) == 0:
+            now = time.perf_counter()
+            megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            tenths.append((1000 * (now - started) / (steps // 10) / lanes, megabytes))
+            started = now
+    return {
+        "frames": (t + 1) * lanes,
+        "ms_per_frame": [round(ms, 3) for ms, _ in tenths],
+        "peak_memory_mb": [round(mb) for _, mb in tenths],
+    }
+
+
+if __name__ == "__main__":
+    run(main, Args)
