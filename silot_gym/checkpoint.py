@@ -136,6 +136,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def bundled() -> dict[str, Path]:
+    """Folders of the checkpoints that come with the package, by the names of their games."""
+    return {path.parent.name: path.parent for path in sorted(_BUNDLED.glob(f"*/{_CONFIG}"))}
+
+
 def _find(checkpoint: str | Path) -> Path:
     folder = Path(checkpoint)
     if (folder / _CONFIG).is_file():
@@ -147,9 +152,8 @@ def _find(checkpoint: str | Path) -> Path:
         )
     if (_BUNDLED / str(checkpoint) / _CONFIG).is_file():
         return _BUNDLED / str(checkpoint)
-    bundled = sorted(path.parent.name for path in _BUNDLED.glob(f"*/{_CONFIG}"))
     raise CheckpointError(
-        f"expected a checkpoint's folder or one of {bundled or 'no'} bundled names, got "
+        f"expected a checkpoint's folder or one of {list(bundled()) or 'no'} bundled names, got "
         f"{str(checkpoint)!r}: make one with `python pretrain/collect_and_train.py --game <Game>`"
     )
 
