@@ -140,7 +140,7 @@ def make_envs(
     if render_mode is not None:
         return make_vec_env(slots, count, seed, wrapper_class=play)
     envs = make_vec_env(frames, count, seed, wrapper_class=play)
-    return SILOTVecWrapper(envs, args.checkpoint or args.game, device=args.device)
+    return SILOTVecWrapper(envs, args.checkpoint, device=args.device)
 
 
 def evaluate(model: PPO, args: Args, episodes: int) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def ablate(change: Change, finished: Checkpoint, args: Args) -> dict[str, Any]:
     truth = component_truth(finished, clips)
     curve = []
     for step, seconds, watched_model in watched:
-        checkpoint = replace(finished, model=watched_model.eval())
+        checkpoint = replace(finished, model=watched_model.cpu().eval())
         figures = summary(score(truth, predict(paper_view(checkpoint), clips)))
         curve.append({"step": step, "seconds": round(seconds, 1), **figures})
     enough = [point["seconds"] for point in curve if point["MOTA"] >= ENOUGH]

@@ -86,10 +86,16 @@ class Background:
     def window(self, top: int, bottom: int, left: int, right: int) -> "Background":
         """The same for frames of which only `frame[top:bottom, left:right]` is seen.
 
-        Displays are forgotten.
+        Displays are forgotten, and all scenes are taken to be known.
         """
         part = (slice(None), slice(top, bottom), slice(left, right))
-        return replace(self, pictures=self.pictures[part], stills=self.stills[part], displays=())
+        return replace(
+            self,
+            pictures=self.pictures[part],
+            stills=self.stills[part],
+            displays=(),
+            most_drawn=1.0,  # it was the share of the whole frame
+        )
 
     def drawn(self, packed: Tensor) -> Tensor:
         """Where frames (B, height, width), packed, show something else: (B, height, width) bool.
@@ -112,7 +118,8 @@ class Background:
 
     def removed(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Frames (T, height, width, 3) in which all background has its most common colour."""
-        drawn = self.drawn(pack_colours(torch.from_numpy(np.ascontiguousarray(frames))))
+        packed = pack_colours(torch.from_numpy(np.ascontiguousarray(frames)))
+        drawn = self.drawn(packed.to(self.colours.device)).cpu()
         return np.where(drawn.numpy()[..., None], frames, np.array(self.colour, np.uint8))
 
     def behind(self, packed: Tensor) -> Tensor:
@@ -172,21 +179,23 @@ class UnknownScenes:
 
 
 def within(regions: Sequence[Region], height: int, width: int) -> Tensor:
-    """Which pixels of a frame lie in any of the regions: (height, width) bool.
+    """Which pixels of a frame lie in any of the regions, (height, width) bool.
 
     Raises:
         ValueError: a region is no box in fractions of the frame.
     """
     inside = torch.zeros(height, width, dtype=torch.bool)
     for region in regions:
-        if len(region) != 4 or not (
-            0 <= region[0] < region[2] <= 1 and 0 <= region[1] < region[3] <= 1
-        ):
+        try:
+            x0, y0, x1, y1 = region
+            fits = 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
             raise ValueError(
-                "expected regions (x0, y0, x1, y1) in fractions of the frame, x0 < x1 and "
-                f"y0 < y1, got {tuple(region)}"
+                "expected a list of regions (x0, y0, x1, y1) in fractions of the frame, x0 < x1 "
+                f"and y0 < y1, got {regions}"
             )
-        x0, y0, x1, y1 = region
         rows = slice(math.floor(y0 * height), math.ceil(y1 * height))
         inside[rows, math.floor(x0 * width) : math.ceil(x1 * width)] = True
     return inside

@@ -58,7 +58,7 @@ class Checkpoint:
         tensors = {name: value.contiguous() for name, value in self.model.state_dict().items()}
         background = self.frames.background
         for name, key in _BACKGROUND.items():
-            tensors[key] = getattr(background, name).contiguous()
+            tensors[key] = getattr(background, name).clone(memory_format=torch.contiguous_format)
         weights = tensors_to_bytes(tensors)
         config = {
             "format_version": FORMAT_VERSION,
@@ -78,7 +78,7 @@ class Checkpoint:
         """Read a checkpoint from a folder, or a bundled one by the name of its game.
 
         Raises:
-            CheckpointError: it is missing, damaged, truncated, or of a newer format.
+            CheckpointError: it is missing, damaged, truncated, or of another format.
         """
         folder = _find(checkpoint)
         config = _read_config(folder)

@@ -12,7 +12,7 @@ from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import Checkpoint, CheckpointError
 from silot_gym.frames import FrameConfig
 
-__all__ = ["check_frames", "load_checkpoint", "rgb_size"]
+__all__ = ["check_frames", "load_checkpoint", "one_of", "rgb_size"]
 
 
 def rgb_size(space: gym.Space[Any]) -> tuple[int, int]:
@@ -32,8 +32,14 @@ def rgb_size(space: gym.Space[Any]) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
+def one_of(envs: Any) -> gym.Env[Any, Any] | None:
+    """One environment of a vector of them, if they are in this process."""
+    inside = getattr(envs.unwrapped, "envs", None)
+    return inside[0] if inside else None
+
+
 def load_checkpoint(
-    checkpoint: str | Path | None, env: gym.Env[Any, Any], device: str
+    checkpoint: str | Path | None, env: gym.Env[Any, Any] | None, device: str
 ) -> Checkpoint:
     """Loads a checkpoint by folder or name, or the one bundled for the environment's game.
 
@@ -42,7 +48,7 @@ def load_checkpoint(
     """
     if checkpoint is not None:
         return Checkpoint.load(checkpoint, device)
-    game = _known_frames(env).get("game")
+    game = None if env is None else _known_frames(env).get("game")
     if game is None:
         raise CheckpointError(
             "expected a checkpoint, got none and an environment that is no known Atari game: "
@@ -57,13 +63,19 @@ def load_checkpoint(
         ) from error
 
 
-def check_frames(made_for: FrameConfig, env: gym.Env[Any, Any], strict: bool) -> None:
+def check_frames(
+    made_for: FrameConfig,
+    env: gym.Env[Any, Any] | None,
+    frame_size: tuple[int, int],
+    strict: bool,
+) -> None:
     """Compares an environment's frames, as far as they are known, with a checkpoint's.
 
     Warns of each difference, or raises ValueError if `strict`.
     """
     found = []
-    for name, got in _known_frames(env).items():
+    known: dict[str, Any] = {"height": frame_size[0], "width": frame_size[1]}
+    for name, got in (known | ({} if env is None else _known_frames(env))).items():
         expected = getattr(made_for, name)
         if expected is None or got == expected:
             continue
@@ -79,11 +91,9 @@ def check_frames(made_for: FrameConfig, env: gym.Env[Any, Any], strict: bool) ->
 
 def _known_frames(env: gym.Env[Any, Any]) -> dict[str, Any]:
     """What can be told of an environment's frames, by the names in `FrameConfig`."""
-    height, width = rgb_size(env.observation_space)
-    known: dict[str, Any] = {"height": height, "width": width}
     arguments = env.spec.kwargs if env.spec is not None else {}
     if not {"game", "frameskip"} <= arguments.keys():
-        return known
+        return {}
     frame_skip, pooled = arguments["frameskip"], False
     while isinstance(env, gym.Wrapper):
         # How AtariPreprocessing, MaxAndSkipObservation and SB3's MaxAndSkipEnv name it. All of
@@ -93,4 +103,4 @@ def _known_frames(env: gym.Env[Any, Any]) -> dict[str, Any]:
             frame_skip, pooled = frame_skip * inside, True
         env = env.env
     game = resolve_game(arguments["game"])
-    return known | {"game": game, "frame_skip": frame_skip, "pooled": pooled}
+    return {"game": game, "frame_skip": frame_skip, "pooled": pooled}

@@ -98,7 +98,7 @@ class SlotObserver:
 
     def look_through_resets(
         self, frames: NDArray[np.uint8], finals: Mapping[int, NDArray[np.uint8]]
-    ) -> tuple[Any, Slots, dict[int, Any], Slots]:
+    ) -> tuple[Any, Slots, dict[int, Any]]:
         """The same where in some lanes an episode has ended and the next one has begun.
 
         Args:
@@ -106,21 +106,21 @@ class SlotObserver:
             finals: the last frame of the episode in lanes where one has ended.
 
         Returns:
-            Observations and slots of all lanes; the last observations of the episodes that have
-            ended, by lane; and the slots of all lanes before any episode began.
+            Observations and slots of all lanes; and by lane the last observations of the episodes
+            that have ended.
         """
         lanes = sorted(finals)
+        if not lanes:
+            return *self.look(frames), {}
         last_frames = frames.copy()
         for lane in lanes:
             last_frames[lane] = finals[lane]
-        observed, last_slots = self.look(last_frames)
-        if not lanes:
-            return observed, last_slots, {}, last_slots
+        observed, slots = self.look(last_frames)
         ended = {lane: pick(observed, lane) for lane in lanes}
         self.tracker.reset(lanes)
         begun, first_slots = self.look(frames[lanes], lanes)
         put(observed, lanes, begun)
-        return observed, last_slots.put(lanes, first_slots), ended, last_slots
+        return observed, slots.put(lanes, first_slots), ended
 
 
 def pick(observed: Any, lane: int) -> Any:

@@ -9,8 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from silot_gym.background import Region
-from silot_gym.checkpoint import Checkpoint
-from silot_gym.compatibility import rgb_size
+from silot_gym.compatibility import check_frames, load_checkpoint, one_of, rgb_size
 from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
 
 __all__ = ["SILOTVecWrapper"]
@@ -31,7 +30,7 @@ class SILOTVecWrapper(VecEnvWrapper):
     def __init__(
         self,
         venv: VecEnv,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         *,
         num_slots: int | None = None,
         attributes: Sequence[str] = ATTRIBUTES,
@@ -39,6 +38,7 @@ class SILOTVecWrapper(VecEnvWrapper):
         include_pixels: bool = False,
         ignore: Sequence[Region] | None = None,
         device: str = "cpu",
+        strict: bool = False,
     ) -> None:
         """Wraps environments whose observations are RGB frames; see `SILOTObjectWrapper`.
 
@@ -46,10 +46,13 @@ class SILOTVecWrapper(VecEnvWrapper):
             CheckpointError: The checkpoint is missing or damaged.
             ValueError: An argument or the environments' observation space doesn't fit.
         """
-        self.observer = SlotObserver(
-            Checkpoint.load(checkpoint, device),
+        size = rgb_size(venv.observation_space)
+        loaded = load_checkpoint(checkpoint, one_of(venv), device)
+        check_frames(loaded.frames, one_of(venv), size, strict)
+        self._observer = SlotObserver(
+            loaded,
             venv.observation_space,
-            rgb_size(venv.observation_space),
+            size,
             lanes=venv.num_envs,
             num_slots=num_slots,
             attributes=attributes,
@@ -57,15 +60,15 @@ class SILOTVecWrapper(VecEnvWrapper):
             include_pixels=include_pixels,
             ignore=ignore,
         )
-        self.slot_layout = self.observer.layout
-        super().__init__(venv, observation_space=self.observer.space)
+        self.slot_layout = self._observer.layout
+        super().__init__(venv, observation_space=self._observer.space)
 
     def reset(self) -> VecEnvObs:
         """Forgets all tracks, then looks at the first frames."""
         frames = self.venv.reset()
-        self.observer.tracker.reset()
+        self._observer.tracker.reset()
         observed: VecEnvObs
-        observed, slots = self.observer.look(np.asarray(frames))
+        observed, slots = self._observer.look(np.asarray(frames))
         self.reset_infos = [
             {**info, "objects": objects_info(slots, lane)}
             for lane, info in enumerate(self.venv.reset_infos)
@@ -77,7 +80,7 @@ class SILOTVecWrapper(VecEnvWrapper):
         frames, rewards, dones, infos = self.venv.step_wait()
         finals = {int(lane): infos[lane]["terminal_observation"] for lane in np.flatnonzero(dones)}
         observed: Any
-        observed, slots, ended, _ = self.observer.look_through_resets(np.asarray(frames), finals)
+        observed, slots, ended = self._observer.look_through_resets(np.asarray(frames), finals)
         for lane, info in enumerate(infos):
             info["objects"] = objects_info(slots, lane)
         for lane, observation in ended.items():

@@ -11,8 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from silot_gym.background import Region
-from silot_gym.checkpoint import Checkpoint
-from silot_gym.compatibility import rgb_size
+from silot_gym.compatibility import check_frames, load_checkpoint, one_of, rgb_size
 from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info, put
 
 __all__ = ["SILOTObjectVectorWrapper"]
@@ -24,7 +23,8 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
     Each environment's observation is that of a `SILOTObjectWrapper` of its own; see there for
     rows and columns. `infos["objects"]` holds `track_id`, `boxes` and `presence` of all of them,
     (N, K, ...). Takes `SyncVectorEnv`, `AsyncVectorEnv` and ale-py's `AtariVectorEnv` (with
-    `grayscale=False, stack_num=1, img_height=210, img_width=160`), in every autoreset mode:
+    `grayscale=False, stack_num=1` and the height and width of the game's own frames), in every
+    autoreset mode:
 
     - next step: a lane's tracks are forgotten in the step that resets it;
     - same step: `infos["final_obs"]` holds the last observation of an episode that has ended, the
@@ -40,7 +40,7 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
     def __init__(
         self,
         env: VectorEnv[Any, Any, Any],
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         *,
         num_slots: int | None = None,
         attributes: Sequence[str] = ATTRIBUTES,
@@ -48,6 +48,7 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         include_pixels: bool = False,
         ignore: Sequence[Region] | None = None,
         device: str = "cpu",
+        strict: bool = False,
     ) -> None:
         """Wraps environments whose observations are RGB frames; see `SILOTObjectWrapper`.
 
@@ -59,18 +60,22 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         space = env.single_observation_space
         self._stacked = len(space.shape or ()) == 4  # AtariVectorEnv's stack, of one frame
         if self._stacked:
-            assert isinstance(space, Box)
-            if space.shape[0] != 1:
+            if not isinstance(space, Box) or space.shape[0] != 1:
                 raise ValueError(
                     f"expected frames that are not stacked, got {space.shape}: make the "
                     "environments with stack_num=1, tracks remember what was before"
                 )
-            space = Box(space.low[0], space.high[0], dtype=np.uint8)
-        self._mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+            space = Box(space.low[0], space.high[0], dtype=space.dtype.type)
+        # ale-py's environments share their metadata, whose mode may be that of another one.
+        mode = getattr(env.unwrapped, "autoreset_mode", None) or env.metadata.get("autoreset_mode")
+        self._mode = AutoresetMode.NEXT_STEP if mode is None else AutoresetMode(mode)
+        size = rgb_size(space)
+        loaded = load_checkpoint(checkpoint, one_of(env), device)
+        check_frames(loaded.frames, one_of(env), size, strict)
         self._observer = SlotObserver(
-            Checkpoint.load(checkpoint, device),
+            loaded,
             space,
-            rgb_size(space),
+            size,
             lanes=env.num_envs,
             num_slots=num_slots,
             attributes=attributes,
@@ -89,14 +94,17 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Forgets the tracks of the lanes that are reset, then looks at their first frames."""
         mask = (options or {}).get("reset_mask")
+        if mask is not None and (self._observed is None or not np.any(mask)):
+            raise ValueError("expected a full reset first, and a reset_mask of some lanes")
         frames, infos = self.env.reset(seed=seed, options=options)
         frames = self._frames(frames)
-        self._ended[:] = False
         if mask is None:
+            self._ended[:] = False
             self._observer.tracker.reset()
             self._observed, self._slots = self._observer.look(frames)
         else:
             lanes = np.flatnonzero(mask).tolist()
+            self._ended[lanes] = False
             self._observer.tracker.reset(lanes)
             begun, slots = self._observer.look(frames[lanes], lanes)
             put(self._observed, lanes, begun)
@@ -113,9 +121,7 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
                 int(lane): self._frames(np.asarray(infos["final_obs"][lane])[None])[0]
                 for lane in np.flatnonzero(ends)
             }
-            self._observed, self._slots, ended, _ = self._observer.look_through_resets(
-                frames, finals
-            )
+            self._observed, self._slots, ended = self._observer.look_through_resets(frames, finals)
             if ended:
                 infos = infos | {"final_obs": self._final(ended)}
         else:

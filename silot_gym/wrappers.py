@@ -104,7 +104,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             torch.set_num_threads(1)
         self._frame_size = rgb_size(env.observation_space)
         loaded = load_checkpoint(checkpoint, env, device)
-        check_frames(loaded.frames, env, strict)
+        check_frames(loaded.frames, env, self._frame_size, strict)
         self._observer: SlotObserver | None = SlotObserver(
             loaded,
             env.observation_space,

@@ -60,6 +60,9 @@ def alone(checkpoint, number, steps):
     return seen
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:the checkpoint was made for frames")
+
+
 def films(cls=SyncVectorEnv, mode=AutoresetMode.NEXT_STEP):
     return cls([lambda n=n: Film(n) for n in range(LANES)], autoreset_mode=mode)
 
@@ -146,6 +149,34 @@ def test_observations_have_the_form_of_single_wrappers(tiny_checkpoint, options)
     for _ in range(6):
         assert observations in envs.observation_space
         observations, *_ = envs.step(np.zeros(LANES, int))
+
+
+def test_frames_of_another_size_are_warned_of_or_refused(tiny_checkpoint):
+    with pytest.warns(UserWarning, match="height=210, got 60"):
+        SILOTObjectVectorWrapper(films(), tiny_checkpoint)
+    with pytest.raises(ValueError, match="height=210, got 60"):
+        SILOTObjectVectorWrapper(films(), tiny_checkpoint, strict=True)
+    with pytest.raises(ValueError, match="width=160, got 48"):
+        venv = DummyVecEnv([lambda: Film(0)])
+        SILOTVecWrapper(venv, tiny_checkpoint, strict=True)
+
+
+def test_a_masked_reset_does_not_hide_that_another_lane_has_ended(tiny_checkpoint):
+    envs = SILOTObjectVectorWrapper(films(), tiny_checkpoint)
+    expected = alone(tiny_checkpoint, 0, 6)
+    envs.reset()
+    for _ in range(4):
+        _, _, terminated, truncated, _ = envs.step(np.zeros(LANES, int))
+    assert (terminated | truncated).tolist() == [True, False, False]
+    envs.reset(options={"reset_mask": np.array([False, False, True])})
+    observations, *_, infos = envs.step(np.zeros(LANES, int))  # lane 0 begins its next episode
+    assert_seen(observations[0], infos["objects"]["track_id"][0], expected[5])
+
+
+def test_a_mask_before_any_reset_is_refused(tiny_checkpoint):
+    envs = SILOTObjectVectorWrapper(films(), tiny_checkpoint)
+    with pytest.raises(ValueError, match="expected a full reset first"):
+        envs.reset(options={"reset_mask": np.array([True, False, False])})
 
 
 def test_observations_are_the_callers_to_keep(tiny_checkpoint):

@@ -140,8 +140,9 @@ def overlay(
             names.setdefault(identity, len(names))
         short = np.array([names.get(identity, -1) for identity in objects.track_id[0].tolist()])
         drawn = draw_boxes(frame, boxes, short, presence, scale)
-        seen = model.render(objects, *frame.shape[:2]).cpu()
-        beside = checkpoint.frames.restore(seen, torch.from_numpy(frame[None]))[0].numpy()
+        seen = model.render(objects, *frame.shape[:2])
+        behind = torch.from_numpy(frame[None]).to(seen.device)
+        beside = checkpoint.frames.restore(seen, behind)[0].cpu().numpy()
         yield np.concatenate([drawn, beside.repeat(scale, 0).repeat(scale, 1)], 1)
 
 

@@ -25,8 +25,12 @@ _SCENERY = 0.015
 """Share of the pixels from which on what is always the same is scenery. Fewer are single things."""
 _SCROLLS, _LARGE = 0.003, 0.8
 """Share of all pixels that have a colour that scrolls, and of these in long runs, at least."""
+_OFTEN = 0.05
+"""Share of the frames that show what scrolls, at least."""
 _MARGIN = 1.5
 """How many times more may be drawn in play than in any frame of the rollouts."""
+_LEAST_UNKNOWN = 0.1
+"""Share of the pixels that is not too much in any game."""
 
 
 def estimate_background(
@@ -58,10 +62,10 @@ def estimate_background(
     )
     counts = np.stack([np.bincount(f.ravel(), minlength=len(palette)) for f in frames])
     fills = counts.argmax(1)
+    usual_screen = np.isin(fills, _often(fills))
     if kind != "scenes":
         fills[:] = counts.sum(0).argmax()
-    often = np.bincount(fills, minlength=len(palette))
-    filling = [i for i in np.argsort(-often, kind="stable") if often[i] >= _SCENE * len(frames)]
+    filling = _often(fills)
     views = [_pictures(frames[fills == i], i, largest_object) for i in filling]
     pictures, stills = (np.stack(parts) for parts in zip(*views, strict=True))
     if kind == "colour" or (stills == stills[:, :1, :1]).all():
@@ -77,10 +81,18 @@ def estimate_background(
 
     seen = torch.from_numpy(palette[frames])
     drawn = background(filling).drawn(seen).numpy()
-    scrolling = _scrolling(frames, drawn, largest_object)
+    scrolling = [] if kind == "colour" else _scrolling(frames, drawn, largest_object)
     drawn = background(filling + scrolling).drawn(seen).numpy()
-    most_drawn = round(min(1.0, _MARGIN * float(drawn.mean((1, 2)).max())), 4)
+    busiest = float(drawn[usual_screen].mean((1, 2)).max())
+    most_drawn = round(min(1.0, max(_LEAST_UNKNOWN, _MARGIN * busiest)), 4)
     return background(filling + scrolling, most_drawn)
+
+
+def _often(fills: NDArray[np.int64]) -> list[int]:
+    """Colours that fill frames often enough for a scene, the most frequent one first."""
+    often = np.bincount(fills)
+    order = np.argsort(-often, kind="stable")
+    return [int(i) for i in order if often[i] >= _SCENE * len(fills)]
 
 
 def _pictures(
@@ -111,7 +123,8 @@ def _scrolling(
     for colour in np.flatnonzero(np.bincount(frames[drawn]) >= _SCROLLS * frames.size):
         pixels = frames == colour
         large = _in_long_runs(pixels, largest_object) & drawn
-        if large.sum() >= _LARGE * (pixels & drawn).sum():
+        often = large.any((1, 2)).mean() >= _OFTEN  # and is no flash
+        if often and large.sum() >= _LARGE * (pixels & drawn).sum():
             scrolling.append(int(colour))
     return scrolling
 

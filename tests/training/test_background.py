@@ -189,7 +189,29 @@ def test_each_scene_has_a_picture_and_all_their_colours_are_background() -> None
         assert np.array_equal(drawn.numpy(), (episode.rgb() == BLOB).all(-1))
     assert len(estimate_background(episodes, LARGEST, "static").pictures) == 1
     assert len(estimate_background(episodes, LARGEST, "colour").pictures) == 0
-    assert background.most_drawn == pytest.approx(1.5 * 25 / (HEIGHT * WIDTH), abs=1e-4)
+
+
+def test_known_scenes_are_as_full_as_the_fullest_frame_and_half_as_much_more() -> None:
+    def crowd(frame: NDArray[np.uint8], t: int) -> None:
+        for left in range(0, 60 if t == 7 else 30, 12):
+            frame[10:30, left + t % 3 : left + t % 3 + 8] = BLOB
+
+    drawn = 5 * 8 * 20 / (HEIGHT * WIDTH)
+    full = estimate_background([film(crowd)], LARGEST)
+    assert full.most_drawn == pytest.approx(1.5 * drawn, abs=1e-4)
+    assert estimate_background([film(empty)], LARGEST).most_drawn == 0.1
+
+
+def test_a_screen_that_flashes_once_is_no_scene() -> None:
+    def flash(frame: NDArray[np.uint8], t: int) -> None:
+        if t == 100:
+            frame[:] = BLOB
+        else:
+            frame[20:24, t % 70 : t % 70 + 4] = BLOB
+
+    background = estimate_background([film(flash, 300)], LARGEST)
+    assert len(background.colours) == 1
+    assert background.most_drawn == 0.1
 
 
 def test_what_scrolls_is_background_and_what_it_carries_is_not() -> None:
