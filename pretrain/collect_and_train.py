@@ -222,7 +222,8 @@ def _open_folder(out: Path, resume: bool) -> None:
 def _frame_config(args: Args, store: RolloutStore, episodes: list[Episode]) -> FrameConfig:
     """The preprocessing, with the background that the episodes show."""
     info = store.info
-    background = estimate_background(episodes, args.model.anchor_size, args.background)
+    largest_object = args.model.anchor_size * max(args.model.scales)
+    background = estimate_background(episodes, largest_object, args.background)
     return FrameConfig(
         game=info.game,
         height=info.frame_height,

@@ -1,5 +1,6 @@
 """What a game shows that is no object: colours and pictures, found from rollouts."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,11 @@ class Background:
         """The most common colour: red, green and blue in 0..255."""
         red, green, blue = unpack_colours(self.colours[0]).tolist()
         return red, green, blue
+
+    def digest(self) -> str:
+        """A short name of the colours and pictures, the same for the same ones."""
+        tensors = (self.colours, self.pictures, self.stills)
+        return hashlib.sha256(b"".join(t.cpu().numpy().tobytes() for t in tensors)).hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> "Background":
         """The same on another device."""

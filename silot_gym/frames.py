@@ -33,12 +33,12 @@ class FrameConfig:
 
     def __post_init__(self) -> None:
         """Refuse a background of another size."""
-        pictures = self.background.pictures
-        if len(pictures) and pictures.shape[1:] != (self.height, self.width):
-            raise ValueError(
-                f"expected a background of {self.height} x {self.width}, "
-                f"got {tuple(pictures.shape[1:])}"
-            )
+        for pictures in (self.background.pictures, self.background.stills):
+            if len(pictures) and pictures.shape[1:] != (self.height, self.width):
+                raise ValueError(
+                    f"expected a background of {self.height} x {self.width}, "
+                    f"got {tuple(pictures.shape[1:])}"
+                )
 
     def numbers(self) -> dict[str, Any]:
         """All but the background, as plain values by name."""

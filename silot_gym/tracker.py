@@ -145,6 +145,8 @@ class SlotTracker:
             FloatingPointError: the model's output is not finite.
         """
         chosen = list(range(self.lanes) if lanes is None else lanes)
+        if not chosen or len(set(chosen)) < len(chosen) or not {*chosen} <= {*range(self.lanes)}:
+            raise ValueError(f"expected some of {self.lanes} lanes, each once, got {chosen}")
         height, width = self._check(frames, len(chosen))
         # A copy, because torch refuses or warns of views that are reversed or read-only.
         seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)

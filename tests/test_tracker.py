@@ -276,3 +276,10 @@ def test_nothing_is_seen_in_ignored_regions(checkpoint):
 def test_regions_outside_of_the_frame_are_refused(checkpoint, region):
     with pytest.raises(ValueError, match=r"regions \(x0, y0, x1, y1\) in fractions .* got"):
         SlotTracker(checkpoint, ignore=[region])
+
+
+@pytest.mark.parametrize("lanes", [[], [0, 0], [2], [-1]])
+def test_lanes_that_are_not_there_are_refused(checkpoint, lanes):
+    tracker = SlotTracker(checkpoint, lanes=2)
+    with pytest.raises(ValueError, match="expected some of 2 lanes, each once, got"):
+        tracker.step(np.zeros((len(lanes), HEIGHT, WIDTH, 3), np.uint8), lanes)

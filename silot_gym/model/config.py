@@ -70,6 +70,8 @@ class ModelConfig:
             negative = any(n < 0 or (n == 0 and not may_be_zero) for n in numbers)
             if negative and field.name != "size_prior_mean":
                 raise ValueError(f"ModelConfig.{field.name} must be positive, got {value}")
+        if not self.scales:
+            raise ValueError("ModelConfig.scales must name a scale or more, got none")
         if self.initial_size >= self.anchor_size:
             raise ValueError(
                 f"ModelConfig.initial_size must be below anchor_size, {self.anchor_size}, "

@@ -105,9 +105,8 @@ def fit(
         )
     bare_elbo, optimizer = ELBO(model), torch.optim.Adam(model.parameters(), fused=True)
     elbo, fabric_optimizer = fabric.setup(bare_elbo, optimizer)
-    settings = flat_settings(
-        model=asdict(model.config), frames=train.frames.numbers(), fit=asdict(config)
-    )
+    frames = train.frames.numbers() | {"background": train.frames.background.digest()}
+    settings = flat_settings(model=asdict(model.config), frames=frames, fit=asdict(config))
     state = TrainingState(model, optimizer, settings, folder, writes=fabric.is_global_zero)
     if (folder / RESUME_FILE).exists():
         state.load()
