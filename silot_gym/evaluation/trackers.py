@@ -23,7 +23,7 @@ from silot_gym.evaluation.connected_components import (
 )
 from silot_gym.evaluation.tracking import tracking_metrics
 from silot_gym.evaluation.tracks import Tracks
-from silot_gym.model.selection import SAME_BOX_IN_PLAY, select
+from silot_gym.model.selection import select
 from silot_gym.tracker import SlotTracker
 
 MAX_STEP = 30.0
@@ -77,7 +77,7 @@ def spair_tracks(
             claims = model.step(seen, None).discovered
             assert claims is not None  # discovery was not left out
             nothing = model.empty_objects(1, claims.presence.shape[1])
-            found = select(nothing, claims, SAME_BOX_IN_PLAY)
+            found = select(nothing, claims, in_play=True)
             confidence = found.presence[0].float().cpu().numpy()
             shown = confidence >= least_presence
             boxes.append(clip_boxes(model.boxes(found)[0].cpu().numpy()[shown], height, width))

@@ -7,12 +7,14 @@ from torch import Tensor
 
 from silot_gym.objects import Objects
 
-SAME_BOX, SAME_BOX_IN_PLAY = 0.5, 0.2
-"""Intersection over union from which on two boxes are taken for the same object's. In training,
-boxes are too loose yet to tell by less."""
+_SAME_BOX, _SAME_BOX_IN_PLAY = 0.5, 0.2
+"""Intersection over union from which on a discovered object's box is taken for another one's. In
+training, boxes are too loose yet to tell by less."""
+_SAME_TRACK_IN_PLAY = 0.5
+"""And from which on two tracks are taken for the same object's."""
 
 
-def select(propagated: Objects, discovered: Objects, same_box: float = SAME_BOX) -> Objects:
+def select(propagated: Objects, discovered: Objects, in_play: bool = False) -> Objects:
     """The most present of the propagated and discovered objects (section 3.5 of the paper).
 
     A propagated object that is kept keeps its slot; the slots of the others are filled with
@@ -20,16 +22,22 @@ def select(propagated: Objects, discovered: Objects, same_box: float = SAME_BOX)
 
     Several cells may claim one object. As in other detectors, of boxes that overlap much the most
     present stays: here no discovered object is taken whose box is that of another, more present
-    one. (Tracked objects may cross.)
+    one. In training, tracked objects may cross; in play, of two that have nearly the same box the
+    less present is given up, lest duplicates live on.
 
     Args:
         propagated: objects (B, K).
         discovered: objects (B, C).
-        same_box: intersection over union from which on two boxes are one object's.
+        in_play: whether this is play.
 
     Returns:
         Objects (B, K). Discovered ones have `track_id` -1.
     """
+    if in_play:
+        nothing = propagated.map(lambda value: value[:, :0])
+        twice = _claimed(nothing, propagated, _SAME_TRACK_IN_PLAY)
+        propagated = replace(propagated, presence=propagated.presence.masked_fill(twice, 0))
+    same_box = _SAME_BOX_IN_PLAY if in_play else _SAME_BOX
     claimed = _claimed(propagated, discovered, same_box)
     discovered = replace(discovered, presence=discovered.presence.masked_fill(claimed, 0))
     source = _source(propagated.presence.detach(), discovered.presence.detach())

@@ -10,7 +10,7 @@ from silot_gym.model.discovery import Discovery
 from silot_gym.model.latents import Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
 from silot_gym.model.rendering import Renderer
-from silot_gym.model.selection import SAME_BOX, SAME_BOX_IN_PLAY, select
+from silot_gym.model.selection import select
 from silot_gym.objects import Objects, first_rows
 
 NEARLY_EMPTY = 0.01
@@ -75,8 +75,8 @@ class SILOT(nn.Module):
             discover: whether to look for objects that are not tracked yet.
             presence_held: whether all objects are taken to be present.
             in_play: whether to do nothing for slots that are (nearly) empty and for cells around
-                which nothing is drawn, which only latents and gradients would show, and to take
-                no discovered object that overlaps another one by a fifth.
+                which nothing is drawn, which only latents and gradients would show, and to be
+                strict with objects that overlap; see `select`.
         """
         if last is None:
             propagated, propagated_latents = self.empty_objects(len(frame)), None
@@ -94,7 +94,7 @@ class SILOT(nn.Module):
         if not discover:
             return StepOutput(propagated, propagated, propagated_latents)
         discovered, discovered_latents = self.discovery(frame, propagated, presence_held, in_play)
-        objects = select(propagated, discovered, SAME_BOX_IN_PLAY if in_play else SAME_BOX)
+        objects = select(propagated, discovered, in_play)
         return StepOutput(objects, propagated, propagated_latents, discovered, discovered_latents)
 
     def predict(self, last: Objects) -> Objects:

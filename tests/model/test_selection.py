@@ -94,8 +94,10 @@ def test_tracked_objects_may_meet_and_hold_their_place_against_less_present_newc
     ]
 
 
-@pytest.mark.parametrize("same_box", [0.5, 0.2])
-def test_boxes_are_the_same_from_some_intersection_over_union_on(same_box: float) -> None:
+@pytest.mark.parametrize(("in_play", "same_box"), [(False, 0.5), (True, 0.2)])
+def test_boxes_are_the_same_from_some_intersection_over_union_on(
+    in_play: bool, same_box: float
+) -> None:
     torch.manual_seed(0)
     place, size_logit = 10 * torch.rand(1, 40, 2), torch.randn(1, 40, 2)
     new = replace(
@@ -104,7 +106,7 @@ def test_boxes_are_the_same_from_some_intersection_over_union_on(same_box: float
         anchor=torch.full((1, 40), 10.0),
         size_logit=size_logit,
     )
-    result = select(objects([[0.0] * 40], [[-1] * 40]), new, same_box)
+    result = select(objects([[0.0] * 40], [[-1] * 40]), new, in_play)
     size = 10 * size_logit.sigmoid()
     boxes = torch.cat([place - size / 2, place + size / 2], -1)[0]
     overlap, presence = iou(boxes, boxes), new.presence[0].numpy()
@@ -117,3 +119,10 @@ def test_boxes_are_the_same_from_some_intersection_over_union_on(same_box: float
 def _random(count: int, first_id: int = 0) -> Objects:
     ids = torch.arange(first_id, first_id + count).repeat(3, 1)
     return objects(torch.rand(3, count).tolist(), ids.tolist())
+
+
+def test_of_two_tracks_of_one_object_the_more_present_goes_on_in_play() -> None:
+    old = objects([[0.7, 0.8, 0.9, 0.0]], [[5, 5, 6, -1]])
+    new = objects([[0.0]], [[20]])
+    assert select(old, new, in_play=True).presence.tolist() == [pytest.approx([0, 0.8, 0.9, 0])]
+    assert select(old, new).presence.tolist() == [pytest.approx([0.7, 0.8, 0.9, 0])]
