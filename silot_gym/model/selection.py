@@ -41,13 +41,7 @@ def select(propagated: Objects, discovered: Objects, in_play: bool = False) -> O
     claimed = _claimed(propagated, discovered, same_box)
     discovered = replace(discovered, presence=discovered.presence.masked_fill(claimed, 0))
     source = _source(propagated.presence.detach(), discovered.presence.detach())
-
-    def pick(old: Tensor, new: Tensor) -> Tensor:
-        pool = torch.cat([old, new], 1)
-        index = source.view(*source.shape, *[1] * (pool.dim() - 2))
-        return pool.gather(1, index.expand(-1, -1, *pool.shape[2:]))
-
-    return propagated.zip(discovered, pick)
+    return Objects.concatenate([propagated, discovered], 1).take(source)
 
 
 @torch.no_grad()

@@ -29,7 +29,6 @@ class ClipSampler:
         """
         height, width = episodes[0].frames.shape[1:]
         check_crop(crop_size, height, width)
-        self.episodes = episodes
         self.frames = frames
         self.crop_size = crop_size
         self.lengths = np.array([len(episode) for episode in episodes])
