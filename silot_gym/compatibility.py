@@ -86,7 +86,7 @@ def check_frames(
     if found and strict:
         raise ValueError("; ".join(found))
     for difference in found:
-        warnings.warn(difference, stacklevel=3)
+        warnings.warn(difference, stacklevel=4)  # where the wrapper is made
 
 
 def _known_frames(env: gym.Env[Any, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Slots in the form that agents observe, the same for all wrappers."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from silot_gym.background import Region
 from silot_gym.boxes import ComparableBoxes
-from silot_gym.checkpoint import Checkpoint
+from silot_gym.compatibility import check_frames, load_checkpoint, rgb_size
 from silot_gym.tracker import Slots, SlotTracker
 
 __all__ = ["ATTRIBUTES", "ATTRIBUTE_BOUNDS", "SlotObserver", "slot_layout", "slot_space"]
@@ -56,6 +57,7 @@ class SlotObserver:
     """Frames of several lanes to observations of their slots.
 
     Attributes:
+        frame_size: height and width of the frames.
         tracker: what follows the objects.
         layout: the columns of each attribute.
         space: of one lane's observations.
@@ -63,9 +65,9 @@ class SlotObserver:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: str | Path | None,
+        env: gym.Env[Any, Any] | None,
         frames: gym.Space[Any],
-        frame_size: tuple[int, int],
         *,
         lanes: int,
         num_slots: int | None,
@@ -73,9 +75,18 @@ class SlotObserver:
         flatten: bool,
         include_pixels: bool,
         ignore: Sequence[Region] | None,
+        device: str,
+        strict: bool,
     ) -> None:
-        """Takes what the wrappers take; `frames` is the space of one lane's frames."""
-        self.tracker = SlotTracker(checkpoint, lanes, num_slots, frame_size, ignore)
+        """Takes what `SILOTObjectWrapper` takes, raises the same, and sees that the frames fit.
+
+        `env` is one of the environments, if it is in this process; `frames` is the space of one
+        lane's frames.
+        """
+        self.frame_size = rgb_size(frames)
+        loaded = load_checkpoint(checkpoint, env, device)
+        check_frames(loaded.frames, env, self.frame_size, strict)
+        self.tracker = SlotTracker(loaded, lanes, num_slots, self.frame_size, ignore)
         self.layout = slot_layout(attributes, self.tracker.what_dim)
         slots = slot_space(self.layout, self.tracker.num_slots, flatten)
         self.space = Dict({"slots": slots, "pixels": frames}) if include_pixels else slots

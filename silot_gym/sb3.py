@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from silot_gym.background import Region
-from silot_gym.compatibility import check_frames, load_checkpoint, one_of, rgb_size
+from silot_gym.compatibility import one_of
 from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
 
 __all__ = ["SILOTVecWrapper"]
@@ -46,19 +46,18 @@ class SILOTVecWrapper(VecEnvWrapper):
             CheckpointError: The checkpoint is missing or damaged.
             ValueError: An argument or the environments' observation space doesn't fit.
         """
-        size = rgb_size(venv.observation_space)
-        loaded = load_checkpoint(checkpoint, one_of(venv), device)
-        check_frames(loaded.frames, one_of(venv), size, strict)
         self._observer = SlotObserver(
-            loaded,
+            checkpoint,
+            one_of(venv),
             venv.observation_space,
-            size,
             lanes=venv.num_envs,
             num_slots=num_slots,
             attributes=attributes,
             flatten=flatten,
             include_pixels=include_pixels,
             ignore=ignore,
+            device=device,
+            strict=strict,
         )
         self.slot_layout = self._observer.layout
         super().__init__(venv, observation_space=self._observer.space)

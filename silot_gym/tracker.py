@@ -68,7 +68,7 @@ class SlotTracker:
         lanes: B, the number of streams.
         num_slots: K, the most objects that are tracked in a lane.
         what_dim: A, the length of an object's appearance.
-        steps: frames seen since all lanes were reset.
+        steps: calls of `step` since all lanes were reset together.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class SlotTracker:
             frame_size: Height and width of the frames; those of the first frame by default.
             ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen; by
                 default those where the checkpoint knows score, lives and clocks to be shown, and
-                all that is always the same.
+                small things that are always the same.
 
         Raises:
             ValueError: `lanes` or `num_slots` is below 1, a region lies outside of the frame, or
@@ -109,10 +109,10 @@ class SlotTracker:
         if ignore is None:
             background, ignore = background.without_stills(), background.displays
         self._ignore = tuple(ignore)
-        self._seen = ~within(self._ignore, *(frame_size or (1, 1)))
         self._scenes = UnknownScenes(background, lanes)
         self._objects = self._model.empty_objects(lanes, num_slots)
         self._device = self._objects.presence.device
+        self._seen = ~within(self._ignore, *(frame_size or (1, 1))).to(self._device)
         self._next_id = torch.zeros(lanes, 1, dtype=torch.int64, device=self._device)
         self._centre = np.zeros((lanes, num_slots, 2), np.float32)
 
@@ -151,8 +151,8 @@ class SlotTracker:
         # A copy, because torch refuses or warns of views that are reversed or read-only.
         seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)
         if self._seen.shape != (height, width):
-            self._seen = ~within(self._ignore, height, width)
-        drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen.to(self._device)
+            self._seen = ~within(self._ignore, height, width).to(self._device)
+        drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen
         frame = self._frames.prepare(seen, drawn)
         last = self._objects.map(lambda value: value[chosen])
         objects = self._model.step(frame, last, in_play=True).objects

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from silot_gym.background import Region
-from silot_gym.compatibility import check_frames, load_checkpoint, one_of, rgb_size
+from silot_gym.compatibility import one_of
 from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info, put
 
 __all__ = ["SILOTObjectVectorWrapper"]
@@ -69,19 +69,18 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         # ale-py's environments share their metadata, whose mode may be that of another one.
         mode = getattr(env.unwrapped, "autoreset_mode", None) or env.metadata.get("autoreset_mode")
         self._mode = AutoresetMode.NEXT_STEP if mode is None else AutoresetMode(mode)
-        size = rgb_size(space)
-        loaded = load_checkpoint(checkpoint, one_of(env), device)
-        check_frames(loaded.frames, one_of(env), size, strict)
         self._observer = SlotObserver(
-            loaded,
+            checkpoint,
+            one_of(env),
             space,
-            size,
             lanes=env.num_envs,
             num_slots=num_slots,
             attributes=attributes,
             flatten=flatten,
             include_pixels=include_pixels,
             ignore=ignore,
+            device=device,
+            strict=strict,
         )
         self.slot_layout = self._observer.layout
         self.single_observation_space = self._observer.space

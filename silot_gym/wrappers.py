@@ -12,7 +12,6 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from silot_gym.background import Region
-from silot_gym.compatibility import check_frames, load_checkpoint, rgb_size
 from silot_gym.draw import draw_boxes
 from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
 from silot_gym.tracker import Slots
@@ -72,7 +71,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             render_overlay: Whether `render` draws boxes and track ids on the frame.
             ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen.
                 By default those where the checkpoint knows score, lives and clocks to be shown,
-                and all that is always the same; `()` gives these back.
+                and small things that are always the same; `()` gives these back.
             device: Where the model runs, as torch names it.
             strict: Whether frames of another kind than those that the checkpoint was made for
                 are an error rather than a warning.
@@ -102,20 +101,20 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         if multiprocessing.current_process().daemon:
             # Workers would fight for the cores, and a forked one waits forever for torch's threads.
             torch.set_num_threads(1)
-        self._frame_size = rgb_size(env.observation_space)
-        loaded = load_checkpoint(checkpoint, env, device)
-        check_frames(loaded.frames, env, self._frame_size, strict)
         self._observer: SlotObserver | None = SlotObserver(
-            loaded,
+            checkpoint,
+            env,
             env.observation_space,
-            self._frame_size,
             lanes=1,
             num_slots=num_slots,
             attributes=attributes,
             flatten=flatten,
             include_pixels=include_pixels,
             ignore=ignore,
+            device=device,
+            strict=strict,
         )
+        self._frame_size = self._observer.frame_size
         self._render_overlay = render_overlay
         self._slots: Slots | None = None
         self.slot_layout = self._observer.layout

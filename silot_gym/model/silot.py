@@ -24,8 +24,10 @@ class StepOutput:
     Attributes:
         objects: (B, K) the selected objects o(t).
         propagated: (B, K) the objects of the last frame, moved to this one.
-        propagated_latents: how they were moved; None before the first frame.
-        discovered: (B, C) one object a cell; None where discovery was left out.
+        propagated_latents: how they were moved; None before the first frame. In play, of slots
+            that held something.
+        discovered: (B, C) one object a cell (in play, a cell around which something is drawn); None
+            where discovery was left out.
         discovered_latents: how they were found.
     """
 

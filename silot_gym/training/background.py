@@ -46,9 +46,9 @@ def estimate_background(
     - that always show the same, if there are many of them: the walls of a maze.
 
     What is small and alone (a digit, a shield, a brick) is left for objects, and what is always
-    the same among these is in `Background.stills`. Colours that the
-    pictures do not account for and that are found in such long runs belong to something that
-    scrolls, and are background wherever they are, too.
+    the same among these is in `Background.stills`. Colours that the pictures do not account for
+    and that are found in such long runs belong to something that scrolls, and are background
+    wherever they are, too.
 
     Args:
         episodes: to find it from.
