@@ -11,7 +11,7 @@ from torch import Tensor
 from silot_gym.background import Region, UnknownScenes, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
-from silot_gym.objects import Objects
+from silot_gym.objects import Objects, first_rows
 
 __all__ = ["SlotTracker", "Slots"]
 
@@ -201,7 +201,10 @@ class SlotTracker:
             return np.where(mask, value, np.float32(empty))
 
         frame = np.array([width, height], np.float32)
-        boxes = _array(self._model.boxes(objects))
+        some = first_rows(present)  # the others need no sprites
+        boxes = np.zeros((*shown.shape, 4), np.float32)
+        seen = _array(self._model.boxes(objects.take(some)))
+        np.put_along_axis(boxes, some.cpu().numpy()[..., None], seen, 1)
         first, last = boxes[..., :2], boxes[..., 2:]
         centre = np.clip((first + last) / (2 * frame), 0, 1)
         size = np.clip((last - first) / frame, 0, 1)

@@ -18,6 +18,9 @@ from silot_gym.objects import Objects, first_rows, squash
 _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
 """How far an object's centre may lie from its cell's corner, in cells (b_min, b_max)."""
 
+_LOOSE = 1.0
+"""Pixels by which a tracked object may be larger than its box."""
+
 
 class Discovery(nn.Module):
     """One object for each cell of the frame, at each of several scales.
@@ -65,8 +68,8 @@ class Discovery(nn.Module):
             frame: in [0, 1]; black is background.
             propagated: (B, K) the objects that are tracked.
             presence_held: whether all objects are taken to be present.
-            sparse: whether to leave out cells around which nothing is drawn. C is then what the
-                busiest frame of the batch needs.
+            sparse: whether to leave out cells where all is black or in boxes of objects that
+                are tracked. C is then what the busiest frame of the batch needs.
 
         Returns:
             One object for each cell, scale by scale, each row by row.
@@ -74,7 +77,8 @@ class Discovery(nn.Module):
         found = []
         for scale in self.config.scales:
             shrunk = replace(propagated, position=propagated.position / scale)
-            objects, latents = self._at_scale(_shrunk(frame, scale), shrunk, presence_held, sparse)
+            wanted = _unexplained(frame, propagated, CELL_SIZE * scale) if sparse else None
+            objects, latents = self._at_scale(_shrunk(frame, scale), shrunk, presence_held, wanted)
             here = {"position": objects.position * scale, "anchor": objects.anchor * scale}
             found.append((replace(objects, **here), latents))
         if len(found) == 1:
@@ -85,21 +89,19 @@ class Discovery(nn.Module):
         )
 
     def _at_scale(
-        self, frame: Tensor, propagated: Objects, presence_held: bool, sparse: bool
+        self, frame: Tensor, propagated: Objects, presence_held: bool, wanted: Tensor | None
     ) -> tuple[Objects, Latents]:
-        """One object for each cell of a frame, at the only scale that there is."""
+        """One object for each cell, or each wanted one (B, C), at the only scale that there is."""
         rows, columns = grid_size(frame)
         bottom_up = self.backbone(frame)
         top_down = self.attention(propagated, describe(propagated), rows, columns)
         top_down = top_down.mT.unflatten(-1, (rows, columns))
         fused = self.fuse(torch.cat([bottom_up, top_down], 1)).flatten(2).mT  # (B, C, features)
         corner = cell_corners(rows, columns, frame.device)
-        drawn = None
-        if sparse:
-            drawn = _drawn_around(frame)
-            cells = first_rows(drawn)
+        if wanted is not None:
+            cells = first_rows(wanted)
             fused = fused.take_along_dim(cells[..., None], 1)
-            corner, drawn = corner[cells], drawn.gather(1, cells)
+            corner, wanted = corner[cells], wanted.gather(1, cells)
 
         where = self.where_head(fused).float()
         where_mean, where_std = where[..., :4], bounded_std(where[..., 4:])
@@ -126,8 +128,8 @@ class Discovery(nn.Module):
         if presence_held:
             presence_logit = torch.full_like(presence_logit, HELD_PRESENCE)
         presence = draw_presence(presence_logit, self.config.presence_temperature, self.training)
-        if drawn is not None:
-            presence = presence * drawn
+        if wanted is not None:
+            presence = presence * wanted
 
         objects = Objects(
             position=position,
@@ -156,9 +158,18 @@ def _shrunk(frame: Tensor, scale: int) -> Tensor:
     return functional.avg_pool2d(padded, scale)
 
 
-def _drawn_around(frame: Tensor) -> Tensor:
-    """Whether something is drawn in each cell of a frame or in its neighbours: (B, C) bool."""
+def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
+    """Whether something is drawn in each cell of a frame outside of all objects: (B, C) bool."""
     height, width = frame.shape[-2:]
-    drawn = functional.pad(frame.amax(1), (0, -width % CELL_SIZE, 0, -height % CELL_SIZE))
-    cells = functional.max_pool2d(drawn, CELL_SIZE)
-    return functional.max_pool2d(cells, 3, stride=1, padding=1).flatten(1) > 0
+    half = objects.size / 2 + _LOOSE
+
+    def inside(axis: int, pixels: int) -> Tensor:
+        centre = torch.arange(pixels, device=frame.device) + 0.5
+        away = (centre - objects.position[..., axis, None]).abs()
+        return (away <= half[..., axis, None]).float()
+
+    there = (objects.presence >= 0.5).float()[..., None]
+    covered = (there * inside(1, height)).mT @ inside(0, width) > 0
+    left = frame.amax(1, keepdim=True).masked_fill(covered[:, None], 0)
+    padded = functional.pad(left, (0, -width % cell_size, 0, -height % cell_size))
+    return functional.max_pool2d(padded, cell_size).flatten(1) > 0

@@ -15,7 +15,7 @@ def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int) -> nn.Sequential:
     """A perceptron with rectified hidden layers, on the last axis of its input."""
     layers: list[nn.Module] = []
     for dim in hidden_dims:
-        layers += [_linear(in_dim, dim), nn.ReLU()]
+        layers += [_linear(in_dim, dim), nn.ReLU(inplace=True)]
         in_dim = dim
     return nn.Sequential(*layers, _linear(in_dim, out_dim))
 
@@ -45,13 +45,13 @@ class Backbone(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(3, channels, 4, stride=3),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 4, stride=2),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 4, stride=2),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(channels, out_channels, 1),
         )
         for layer in self.layers:

@@ -26,8 +26,8 @@ class StepOutput:
         propagated: (B, K) the objects of the last frame, moved to this one.
         propagated_latents: how they were moved; None before the first frame. In play, of slots
             that held something.
-        discovered: (B, C) one object a cell (in play, a cell around which something is drawn); None
-            where discovery was left out.
+        discovered: (B, C) one object a cell (in play, a cell in which something is drawn that no
+            tracked object explains); None where discovery was left out.
         discovered_latents: how they were found.
     """
 
@@ -76,12 +76,12 @@ class SILOT(nn.Module):
             last: (B, K) objects of the last frame; None before the first.
             discover: whether to look for objects that are not tracked yet.
             presence_held: whether all objects are taken to be present.
-            in_play: whether to do nothing for slots that are (nearly) empty and for cells around
-                which nothing is drawn, which only latents and gradients would show, and to be
-                strict with objects that overlap; see `select`.
+            in_play: whether to do nothing for slots that are (nearly) empty and for cells in which
+                there is nothing new, and to be strict with objects that overlap; see `select`.
         """
         if last is None:
-            propagated, propagated_latents = self.empty_objects(len(frame)), None
+            propagated = tracked = self.empty_objects(len(frame))
+            propagated_latents = None
         else:
             known, slots = last, None
             if in_play:
@@ -89,13 +89,14 @@ class SILOT(nn.Module):
                 slots = first_rows(there)
                 known = replace(last, presence=last.presence * there).take(slots)
             propagated, propagated_latents = self.propagation(known, frame, presence_held)
-            propagated = replace(propagated, hidden=self.recurrence(known, propagated))
+            tracked = replace(propagated, hidden=self.recurrence(known, propagated))
+            propagated = tracked
             if slots is not None:
                 empty = replace(last, presence=torch.zeros_like(last.presence))
-                propagated = empty.put(slots, propagated)
+                propagated = empty.put(slots, tracked)
         if not discover:
             return StepOutput(propagated, propagated, propagated_latents)
-        discovered, discovered_latents = self.discovery(frame, propagated, presence_held, in_play)
+        discovered, discovered_latents = self.discovery(frame, tracked, presence_held, in_play)
         objects = select(propagated, discovered, in_play)
         return StepOutput(objects, propagated, propagated_latents, discovered, discovered_latents)
 

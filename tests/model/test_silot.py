@@ -72,14 +72,15 @@ def test_it_runs_on_frames_of_any_size(height: int, width: int) -> None:
 
 def test_slots_that_are_empty_may_be_left_out() -> None:
     model = small_model()
-    frame = torch.rand(2, 3, 60, 48)  # no cell is left out
+    frame = torch.rand(2, 3, 60, 48)
     last = model.empty_objects(2, 9)
     for slots in ([1, 4, 5], [0, 2, 3, 8]):  # as many in one stream as in the other, and not
         other = tracked(model, frame[:1], 4)
         pair = Objects.concatenate([other, other])
         where = torch.tensor([slots[:3], [0, 7, 8]])
         last = last.put(where, pair.take(torch.tensor([[0, 1, 2]] * 2)))
-    full, sparse = model.step(frame, last).objects, model.step(frame, last, in_play=True).objects
+    full = model.step(frame, last, discover=False).objects
+    sparse = model.step(frame, last, discover=False, in_play=True).objects
     assert (last.presence == 0).any()
     for name in ("presence", "position", "what", "hidden", "track_id"):
         one, two = getattr(full, name), getattr(sparse, name)
@@ -88,17 +89,25 @@ def test_slots_that_are_empty_may_be_left_out() -> None:
     torch.testing.assert_close(full.presence, sparse.presence)
 
 
-def test_cells_far_from_all_that_is_drawn_may_be_left_out() -> None:
+def test_cells_with_nothing_new_may_be_left_out() -> None:
     model = small_model()
-    frames = torch.cat([blobs((62, 38), height=96, width=120), blobs(height=96, width=120)])
-    found, _ = model.discovery(frames, model.empty_objects(2), sparse=True)
-    everywhere, _ = model.discovery(frames, model.empty_objects(2))
-    assert found.presence.shape == (2, 9)  # around the cell of the blob
-    assert not found.presence[1].any()  # of the empty frame
-    column, row = 62 // CELL_SIZE, 38 // CELL_SIZE
+    column, row, size = 5, 3, 8
+    known = (20, 70)
+    new = (column * CELL_SIZE - size // 2, row * CELL_SIZE + 2)  # in two cells
+    frames = torch.cat(
+        [blobs(new, known, height=96, width=120), blobs(known, height=96, width=120)]
+    )
+    objects = model.empty_objects(2)
+    objects.position[:, 0] = torch.tensor(known) + size / 2
+    objects = replace(objects, anchor=torch.full_like(objects.anchor, model.config.anchor_size))
+    objects.size_logit[:, 0] = torch.tensor((size - 1) / model.config.anchor_size).logit()
+    objects.presence[:, 0] = 1
+    found, _ = model.discovery(frames, objects, sparse=True)
+    everywhere, _ = model.discovery(frames, objects)
+    assert found.presence.shape == (2, 2)
+    assert not found.presence[1].any()  # all that is drawn there is known
     grid = everywhere.presence[0].unflatten(0, (8, 10))
-    around = grid[row - 1 : row + 2, column - 1 : column + 2].flatten()
-    torch.testing.assert_close(found.presence[0], around)
+    torch.testing.assert_close(found.presence[0], grid[row, column - 1 : column + 1])
 
 
 def test_what_is_left_out_in_one_stream_changes_nothing_in_another() -> None:
