@@ -58,6 +58,14 @@ CHANGES = {
     "start_size": Change("boxes start at half an anchor, as in the paper", {"initial_size": 24.0}),
     "start_noise": Change("deviations start at 1, as in the paper", {"initial_std": 1.0}),
     "glimpses": Change("glimpses of 12 texels", {"glimpse_size": 12}),
+    "networks": Change(
+        "networks of twice the width",
+        {
+            "backbone_channels": (64, 64),
+            "encoder_dims": (256, 128),
+            "decoder_dims": (128, 256),
+        },
+    ),
     "attention": Change("attention as narrow as the paper's", {"attention_std": 2.4}),
     "search": Change("the first glimpse no wider than the object", {"search_margin": 0.0}),
     "object_attention": Change("objects attend to each other", {"object_attention": True}),

@@ -13,12 +13,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
 
 from silot_gym.background import Background
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
 _BACKGROUND = {name: f"background.{name}" for name in ("colours", "pictures", "stills")}
 """The background's tensors, by their names among the weights."""
@@ -55,10 +56,12 @@ class Checkpoint:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.contiguous() for name, value in self.model.state_dict().items()}
+        tensors = {name: _in_short(value) for name, value in self.model.state_dict().items()}
         background = self.frames.background
         for name, key in _BACKGROUND.items():
-            tensors[key] = getattr(background, name).clone(memory_format=torch.contiguous_format)
+            palette, index = getattr(background, name).unique(return_inverse=True)
+            tensors[f"{key}.palette"] = palette
+            tensors[f"{key}.index"] = index.to(torch.uint8 if len(palette) <= 256 else torch.int32)
         weights = tensors_to_bytes(tensors)
         config = {
             "format_version": FORMAT_VERSION,
@@ -96,7 +99,10 @@ class Checkpoint:
             tensors = load_tensors(weights)
             frames = _with_tuples(config["frames"])
             background = Background(
-                **{name: tensors.pop(key) for name, key in _BACKGROUND.items()},
+                **{
+                    name: tensors.pop(f"{key}.palette")[tensors.pop(f"{key}.index").long()]
+                    for name, key in _BACKGROUND.items()
+                },
                 most_drawn=frames.pop("most_drawn"),
                 displays=tuple(tuple(region) for region in frames.pop("displays")),
             )
@@ -111,6 +117,12 @@ class Checkpoint:
         except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{folder}: {_CONFIG} does not fit: {reason:.200}") from None
+
+
+def _in_short(weights: Tensor) -> Tensor:
+    """The same numbers in half precision, where that has them all; see `training.fit`."""
+    half = weights.half()
+    return (half if torch.equal(half.to(weights.dtype), weights) else weights).contiguous()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

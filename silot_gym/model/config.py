@@ -26,13 +26,15 @@ class ModelConfig:
     """Length of the appearance vector; 64 in the paper: Atari's sprites are few and simple."""
     hidden_dim: int = 64
     """Length of an object's recurrent state; 128 in the paper."""
-    backbone_channels: int = 64
-    """Filters of the convolutional backbone; 128 in the paper: a quarter of the arithmetic."""
+    backbone_channels: tuple[int, int] = (32, 64)
+    """Filters of the backbone's first convolution, and of the others; 128 in the paper: an eighth
+    of the arithmetic."""
     feature_dim: int = 64
     """Length of a cell's and of an object's feature vector."""
-    encoder_dims: tuple[int, ...] = (256, 128)
-    """Hidden layers from glimpse to features; (512, 256) in the paper."""
-    decoder_dims: tuple[int, ...] = (128, 256)
+    encoder_dims: tuple[int, ...] = (128,)
+    """Hidden layers from glimpse to features; (512, 256) in the paper. One encoder for discovery
+    and propagation alike learned far worse than one for each."""
+    decoder_dims: tuple[int, ...] = (128,)
     """Hidden layers from appearance to sprite; (256, 512) in the paper."""
     head_dims: tuple[int, ...] = (100,)
     """Hidden layers of the heads that predict attributes; two of 100 in the paper."""
@@ -46,7 +48,7 @@ class ModelConfig:
     initial_std: float = 0.1
     """Standard deviation of positions and sizes before training; 1 in the paper, whose first
     thousand steps look in random places."""
-    initial_size: float = 12.0
+    initial_size: float = 16.0
     """Side of boxes before training; half an anchor in the paper, from where boxes grow over
     several objects at once."""
     presence_temperature: float = 0.5
@@ -87,7 +89,7 @@ class ModelConfig:
             glimpse_size=21,
             what_dim=64,
             hidden_dim=128,
-            backbone_channels=128,
+            backbone_channels=(128, 128),
             feature_dim=64,
             encoder_dims=(512, 256),
             decoder_dims=(256, 512),

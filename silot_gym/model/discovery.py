@@ -34,7 +34,7 @@ class Discovery(nn.Module):
         self.config = config
         features, what = config.feature_dim, config.what_dim
         object_dim = what + 4 + config.hidden_dim
-        self.backbone = Backbone(config.backbone_channels, features)
+        self.backbone = Backbone(*config.backbone_channels, features)
         self.attention = CellAttention(
             object_dim, features, config.attention_std, config.anchor_size
         )

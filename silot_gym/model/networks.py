@@ -41,12 +41,12 @@ class Backbone(nn.Module):
     half a pixel: 31 - 12 is odd.
     """
 
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, first_channels: int, channels: int, out_channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, channels, 4, stride=3),
+            nn.Conv2d(3, first_channels, 4, stride=3),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 4, stride=2),
+            nn.Conv2d(first_channels, channels, 4, stride=2),
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 4, stride=2),
             nn.ReLU(inplace=True),

@@ -231,7 +231,8 @@ def fit(
                 raise KeyboardInterrupt(
                     f"saved at step {state.step} of {schedule.steps}: go on with --resume"
                 )
-    model.load_state_dict(state.best_weights)
+    # Rounded to half precision, which is all that a checkpoint has to hold then.
+    model.load_state_dict({name: value.half() for name, value in state.best_weights.items()})
     model.eval()
     return {
         "steps": state.step,
