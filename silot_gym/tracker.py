@@ -102,13 +102,14 @@ class SlotTracker:
         self.lanes, self.num_slots = lanes, num_slots
         self.what_dim = checkpoint.model.config.what_dim
         self.steps = 0
-        self._model, self._frames = checkpoint.model, checkpoint.frames
+        self._model = checkpoint.model
         self._threshold = checkpoint.presence_threshold
         self._frame_size = frame_size
         background = checkpoint.frames.background
         if ignore is None:
             background, ignore = background.without_stills(), background.displays
         self._ignore = tuple(ignore)
+        self._frames = replace(checkpoint.frames, background=background)
         self._scenes = UnknownScenes(background, lanes)
         self._objects = self._model.empty_objects(lanes, num_slots)
         self._device = self._objects.presence.device
@@ -170,6 +171,20 @@ class SlotTracker:
         self._objects = self._objects.zip(objects, lambda old, now: old.index_copy(0, index, now))
         self.steps += 1
         return self._show(objects, chosen, present, new, (height, width))
+
+    @torch.inference_mode()
+    def reconstruct(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the model sees in the frames of the last step: its objects on the background.
+
+        Args:
+            frames: (lanes, height, width, 3) uint8 RGB, those of the last `step`.
+
+        Returns:
+            The same shape and type.
+        """
+        seen = self._model.render(self._objects, *frames.shape[1:3])
+        behind = torch.from_numpy(np.array(frames, order="C")).to(self._device)
+        return np.asarray(self._frames.restore(seen, behind).cpu().numpy())
 
     def _check(self, frames: NDArray[np.uint8], lanes: int) -> tuple[int, int]:
         """Height and width of frames that are as they should be."""

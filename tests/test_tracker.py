@@ -283,3 +283,14 @@ def test_lanes_that_are_not_there_are_refused(checkpoint, lanes):
     tracker = SlotTracker(checkpoint, lanes=2)
     with pytest.raises(ValueError, match="expected some of 2 lanes, each once, got"):
         tracker.step(np.zeros((len(lanes), HEIGHT, WIDTH, 3), np.uint8), lanes)
+
+
+def test_without_objects_the_reconstruction_is_the_background(tiny_checkpoint):
+    loaded = Checkpoint.load(tiny_checkpoint)
+    picture = np.random.default_rng(0).integers(1, 256, (210, 160, 3), "u1")
+    background = Background.of([(0, 0, 0)], [picture])
+    frames = dataclasses.replace(loaded.frames, background=background)
+    tracker = SlotTracker(dataclasses.replace(loaded, frames=frames), lanes=2)
+    batch = np.stack([picture, picture])
+    tracker.step(batch)
+    assert np.array_equal(tracker.reconstruct(batch), batch)

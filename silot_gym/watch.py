@@ -1,0 +1,135 @@
+"""`python -m silot_gym.watch --game Pong` shows a game, its objects, and what the model sees."""
+
+from silot_gym.programs import require
+
+require("train", "ale_py", "cv2", "imageio", "tqdm", "tyro")
+
+# isort: split
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from silot_gym.atari import make_atari, resolve_game
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.draw import draw_boxes, write_video
+from silot_gym.programs import run
+from silot_gym.tracker import SlotTracker
+
+if TYPE_CHECKING:
+    import tkinter
+
+FPS = 15
+
+
+@dataclass
+class Args:
+    """Play a game at random and show it: the frame, the objects in it, and what the model sees.
+
+    In a window, or in a file where there is no display.
+    """
+
+    game: str
+    """Any game of ale-py, in any usual spelling."""
+    checkpoint: Path | None = None
+    """A run's folder or a bundled name; the checkpoint that is bundled for the game by default."""
+    out: Path | None = None
+    """An MP4 or GIF file to write in place of a window; watch-<Game>.mp4 where there is none."""
+    steps: int = 300
+    """How many frames a file gets. A window stays until it is closed."""
+    seed: int = 0
+    """Of the game and of what is done in it."""
+    scale: int = 3
+    """How many times larger than the game's frames the pictures are."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the model runs."""
+    progress: bool = True
+    """Whether to show progress."""
+
+
+def main(args: Args) -> None:
+    """Show, or write."""
+    game = resolve_game(args.game)
+    if args.steps < 1 or args.scale < 1:
+        raise ValueError(f"expected steps and scale >= 1, got {args.steps} and {args.scale}")
+    checkpoint = Checkpoint.load(args.checkpoint or game, args.device)
+    frames = pictures(checkpoint, game, args.seed, args.scale)
+    window = None if args.out else _window(f"{game}: frame, objects, reconstruction")
+    if window is not None:
+        _show(window, frames)
+        return
+    out = args.out or Path(f"watch-{game}.mp4")
+    some = islice(frames, args.steps)
+    write_video(out, tqdm(some, total=args.steps, disable=not args.progress), FPS)
+    print(f"video: {out}")
+
+
+def pictures(
+    checkpoint: Checkpoint, game: str, seed: int, scale: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Frame, frame with boxes, and reconstruction side by side, of random play without end.
+
+    Yields:
+        (scale * height, 3 * scale * width, 3) uint8.
+    """
+    made_for = checkpoint.frames
+    env = make_atari(game, pooled=made_for.pooled, frame_skip=made_for.frame_skip)
+    env.action_space.seed(seed)
+    tracker = SlotTracker(checkpoint)
+    frame, _ = env.reset(seed=seed)
+    try:
+        while True:
+            slots = tracker.step(frame[None])
+            objects = draw_boxes(frame, slots.boxes[0], slots.track_id[0], slots.presence[0], scale)
+            seen = tracker.reconstruct(frame[None])[0]
+            plain, seen = (image.repeat(scale, 0).repeat(scale, 1) for image in (frame, seen))
+            yield np.concatenate([plain, objects, seen], 1)
+            frame, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            if terminated or truncated:
+                frame, _ = env.reset()
+                tracker.reset()
+    finally:
+        env.close()
+
+
+def _window(title: str) -> "tkinter.Tk | None":
+    """A window; None where there is no display."""
+    try:
+        import tkinter
+    except ImportError:
+        return None
+    try:
+        window = tkinter.Tk()
+    except tkinter.TclError:
+        return None
+    window.title(title)
+    return window
+
+
+def _show(window: "tkinter.Tk", frames: Iterable[NDArray[np.uint8]]) -> None:
+    """Show frames until the window is closed."""
+    import tkinter
+
+    label = tkinter.Label(window)
+    label.pack()
+    source = iter(frames)
+
+    def update() -> None:
+        frame = next(source)
+        header = f"P6 {frame.shape[1]} {frame.shape[0]} 255 ".encode()
+        image = tkinter.PhotoImage(master=window, data=header + frame.tobytes())
+        label.configure(image=image)
+        label.image = image  # type: ignore[attr-defined]  # lest it is collected
+        window.after(1000 // FPS, update)
+
+    update()
+    window.mainloop()
+
+
+if __name__ == "__main__":
+    run(main, Args)
