@@ -294,3 +294,29 @@ def test_without_objects_the_reconstruction_is_the_background(tiny_checkpoint):
     batch = np.stack([picture, picture])
     tracker.step(batch)
     assert np.array_equal(tracker.reconstruct(batch), batch)
+
+
+def noise(rng, t):
+    return rng.integers(0, 256, (1, HEIGHT, WIDTH, 3), "u1")
+
+
+def one_colour(rng, t):
+    return np.broadcast_to(rng.integers(0, 256, 3, "u1"), (1, HEIGHT, WIDTH, 3))
+
+
+def flashes(rng, t):
+    return noise(rng, t) if t % 3 else one_colour(rng, t)
+
+
+@pytest.mark.parametrize("length", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frames", [noise, one_colour, flashes])
+def test_frames_unlike_any_game_break_nothing(checkpoint, frames, length):
+    rng, tracker = np.random.default_rng(0), SlotTracker(checkpoint)
+    for t in range(length):
+        slots = tracker.step(frames(rng, t))
+        for name, (low, high) in ATTRIBUTE_BOUNDS.items():
+            value = getattr(slots, name)
+            assert (low <= value).all() and (value <= high).all(), (name, t)
+        boxes = slots.boxes[slots.track_id >= 0]
+        assert (boxes >= 0).all() and (boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all(), t
+        assert np.isnan(slots.boxes[slots.track_id < 0]).all(), t

@@ -1,4 +1,6 @@
 import contextlib
+import copy
+import importlib
 import pickle
 import warnings
 
@@ -12,6 +14,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from silot_gym import Checkpoint, SILOTObjectWrapper, SlotTracker, make_atari
+from silot_gym.atari import PooledFrames
 from silot_gym.draw import draw_boxes
 
 ATTRIBUTES = ("presence", "where", "velocity", "depth", "what")
@@ -166,12 +169,31 @@ def test_spec_rebuilds_the_environment(tiny_checkpoint):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_spec_may_ask_for_the_wrapper(tiny_checkpoint):
+    spec = copy.deepcopy(gym.spec("ALE/Pong-v5"))
+    wrapper = SILOTObjectWrapper.wrapper_spec(checkpoint=str(tiny_checkpoint), num_slots=7)
+    spec.additional_wrappers = (PooledFrames.wrapper_spec(frame_skip=4), wrapper)
+    made = gym.make(spec, frameskip=1)
+    assert isinstance(made, SILOTObjectWrapper)
+    env = SILOTObjectWrapper(make_atari("Pong"), tiny_checkpoint, num_slots=7)
+    for (a, _), (b, _) in zip(play(env, 5), play(made, 5), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_wrapper_goes_by_its_name_and_plain_values(tiny_checkpoint):
+    """As RL Zoo's `env_wrapper` setting has it, which comes from a YAML file."""
+    settings = {"checkpoint": str(tiny_checkpoint), "attributes": ["where"], "flatten": True}
+    wrapper = importlib.import_module("silot_gym").SILOTObjectWrapper
+    env = wrapper(make_atari("Pong"), **settings)
+    assert env.observation_space.shape == (64 * 4,)
+
+
 def test_pickles_in_the_middle_of_an_episode(wrap, frames):
     env = wrap(FixedFrames(frames))
     play(env, 3)
-    copy = pickle.loads(pickle.dumps(env))
+    again = pickle.loads(pickle.dumps(env))
     for _ in range(2):
-        (a, *_, info_a), (b, *_, info_b) = env.step(0), copy.step(0)
+        (a, *_, info_a), (b, *_, info_b) = env.step(0), again.step(0)
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(info_a["objects"]["track_id"], info_b["objects"]["track_id"])
 
