@@ -57,6 +57,7 @@ CHANGES = {
     ),
     "start_size": Change("boxes start at half an anchor, as in the paper", {"initial_size": 24.0}),
     "start_noise": Change("deviations start at 1, as in the paper", {"initial_std": 1.0}),
+    "scales": Change("objects of two scales, one twice as large", {"scales": (1, 2)}),
     "glimpses": Change("glimpses of 12 texels", {"glimpse_size": 12}),
     "networks": Change(
         "networks of twice the width",
