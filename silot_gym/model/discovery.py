@@ -10,7 +10,16 @@ from torch.nn import functional
 from silot_gym.model.attention import CellAttention
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence
-from silot_gym.model.networks import CELL_SIZE, Backbone, cell_corners, grid_size, last_bias, mlp
+from silot_gym.model.networks import (
+    BACKBONE_MARGIN,
+    CELL_SIZE,
+    RECEPTIVE_FIELD,
+    Backbone,
+    cell_corners,
+    grid_size,
+    last_bias,
+    mlp,
+)
 from silot_gym.model.propagation import HELD_PRESENCE, describe, start_certain
 from silot_gym.model.rendering import extract_glimpses
 from silot_gym.objects import Objects, first_rows, squash
@@ -18,6 +27,8 @@ from silot_gym.objects import Objects, first_rows, squash
 _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
 """How far an object's centre may lie from its cell's corner, in cells (b_min, b_max)."""
 
+_NEIGHBOURHOOD = 5
+"""Side, in cells, of what the features of a cell depend on."""
 _LOOSE = 1.0
 """Pixels by which a tracked object may be larger than its box."""
 
@@ -93,13 +104,17 @@ class Discovery(nn.Module):
     ) -> tuple[Objects, Latents]:
         """One object for each cell, or each wanted one (B, C), at the only scale that there is."""
         rows, columns = grid_size(frame)
-        bottom_up = self.backbone(frame)
         top_down = self.attention(propagated, describe(propagated), rows, columns)
         top_down = top_down.mT.unflatten(-1, (rows, columns))
-        fused = self.fuse(torch.cat([bottom_up, top_down], 1)).flatten(2).mT  # (B, C, features)
         corner = cell_corners(rows, columns, frame.device)
-        if wanted is not None:
+        if wanted is None:
+            fused = self._features(frame, top_down)
+        else:
             cells = first_rows(wanted)
+            if _NEIGHBOURHOOD**2 * int(wanted.sum()) < wanted.numel():
+                fused = self._features_of_some(frame, top_down, wanted)
+            else:
+                fused = self._features(frame, top_down)
             fused = fused.take_along_dim(cells[..., None], 1)
             corner, wanted = corner[cells], wanted.gather(1, cells)
 
@@ -147,6 +162,52 @@ class Discovery(nn.Module):
             presence_logit=presence_logit,
         )
         return objects, latents
+
+    def _features(self, frame: Tensor, top_down: Tensor) -> Tensor:
+        """What is known of all cells (B, C, features): what is seen there, and which objects are.
+
+        `top_down` has the latter, (B, features, rows, columns).
+        """
+        fused: Tensor = self.fuse(torch.cat([self.backbone(frame), top_down], 1))
+        return fused.flatten(2).mT
+
+    def _features_of_some(self, frame: Tensor, top_down: Tensor, wanted: Tensor) -> Tensor:
+        """The same for wanted cells, (B, C) bool, from their neighbourhoods; 0 for others."""
+        rows, columns = top_down.shape[-2:]
+        stream, cell = wanted.nonzero(as_tuple=True)
+        row, column = cell // columns, cell % columns
+        reach = _NEIGHBOURHOOD // 2
+        before = reach * CELL_SIZE + BACKBONE_MARGIN
+        side = RECEPTIVE_FIELD + (_NEIGHBOURHOOD - 1) * CELL_SIZE
+        after_x, after_y = (
+            (cells - 1) * CELL_SIZE + side - before - pixels
+            for cells, pixels in ((columns, frame.shape[-1]), (rows, frame.shape[-2]))
+        )
+        padded = functional.pad(frame, (before, after_x, before, after_y))
+        near = _squares(padded, stream, row * CELL_SIZE, column * CELL_SIZE, side)
+        known = functional.pad(top_down, (reach,) * 4)
+        known = _squares(known, stream, row, column, _NEIGHBOURHOOD)
+        step = torch.arange(-reach, reach + 1, device=frame.device)
+        y, x = (row[:, None] + step)[:, :, None], (column[:, None] + step)[:, None]
+        # Beyond the frame, all features are zero.
+        inside = ((y >= 0) & (y < rows) & (x >= 0) & (x < columns))[:, None]
+        seen = self.backbone.layers(near) * inside
+        first, rectify, second = self.fuse
+        assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)
+        fused = functional.conv2d(torch.cat([seen, known], 1), first.weight, first.bias)
+        fused = rectify(fused) * inside[..., 1:-1, 1:-1]
+        fused = functional.conv2d(fused, second.weight, second.bias)
+        features = fused.new_zeros(*wanted.shape, fused.shape[1])
+        features[stream, cell] = fused[..., 0, 0]
+        return features
+
+
+def _squares(images: Tensor, stream: Tensor, y: Tensor, x: Tensor, side: int) -> Tensor:
+    """The squares of images (B, C, height, width) whose corners are given: (M, C, side, side)."""
+    step = torch.arange(side, device=images.device)
+    rows, columns = (y[:, None] + step)[:, :, None], (x[:, None] + step)[:, None]
+    # Through channels last, which convolutions like.
+    return images.movedim(1, -1)[stream[:, None, None], rows, columns].movedim(-1, 1)
 
 
 def _shrunk(frame: Tensor, scale: int) -> Tensor:

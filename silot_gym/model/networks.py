@@ -8,7 +8,9 @@ from torch.nn import functional
 
 CELL_SIZE = 12
 """Pixels between the centres of neighbouring cells: the product of the backbone's strides."""
-_RECEPTIVE_FIELD = 31
+RECEPTIVE_FIELD = 31
+BACKBONE_MARGIN = (RECEPTIVE_FIELD - CELL_SIZE) // 2
+"""Pixels that a cell's features see to its left and above it."""
 
 
 def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int) -> nn.Sequential:
@@ -65,12 +67,11 @@ class Backbone(nn.Module):
     def forward(self, frame: Tensor) -> Tensor:
         """Frame (B, 3, height, width) to features (B, out_channels, rows, columns) of cells."""
         rows, columns = grid_size(frame)
-        before = (_RECEPTIVE_FIELD - CELL_SIZE) // 2
         after_x, after_y = (
-            _RECEPTIVE_FIELD + (cells - 1) * CELL_SIZE - before - pixels
+            RECEPTIVE_FIELD + (cells - 1) * CELL_SIZE - BACKBONE_MARGIN - pixels
             for cells, pixels in ((columns, frame.shape[-1]), (rows, frame.shape[-2]))
         )
-        padded = functional.pad(frame, (before, after_x, before, after_y))
+        padded = functional.pad(frame, (BACKBONE_MARGIN, after_x, BACKBONE_MARGIN, after_y))
         features: Tensor = self.layers(padded.contiguous(memory_format=torch.channels_last))
         return features
 

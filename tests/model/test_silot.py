@@ -110,6 +110,18 @@ def test_cells_with_nothing_new_may_be_left_out() -> None:
     torch.testing.assert_close(found.presence[0], grid[row, column - 1 : column + 1])
 
 
+@pytest.mark.parametrize(("height", "width"), [(72, 96), (50, 83)])
+def test_some_cells_are_known_from_their_neighbourhoods(height: int, width: int) -> None:
+    discovery = small_model().discovery
+    rows, columns = -(-height // CELL_SIZE), -(-width // CELL_SIZE)
+    frame = torch.rand(2, 3, height, width)
+    top_down = torch.randn(2, TINY.feature_dim, rows, columns)
+    everywhere = discovery._features(frame, top_down)
+    for wanted in (torch.ones(2, rows * columns), torch.rand(2, rows * columns) < 0.3):
+        some = discovery._features_of_some(frame, top_down, wanted.bool())
+        torch.testing.assert_close(some, everywhere * wanted[..., None], atol=1e-5, rtol=1e-5)
+
+
 def test_what_is_left_out_in_one_stream_changes_nothing_in_another() -> None:
     model = small_model()
     frames = torch.cat([blobs((20, 20), (40, 30)), blobs((8, 8)), blobs()])
