@@ -61,8 +61,9 @@ class FrameConfig:
         """
         if drawn is None:
             drawn = self.background.drawn(pack_colours(frames))
-        seen = frames.movedim(-1, -3).float() * ((1 - DIMMEST) / 255) + DIMMEST
-        return (seen * drawn.unsqueeze(-3)).contiguous()
+        seen = frames.movedim(-1, -3).contiguous().float()
+        seen.mul_((1 - DIMMEST) / 255).add_(DIMMEST)
+        return seen.masked_fill_(~drawn.unsqueeze(-3), 0)
 
     def restore(self, seen: Tensor, frames: Tensor) -> Tensor:
         """What the model sees, or renders, as it would look in the places of frames.

@@ -184,13 +184,14 @@ class Discovery(nn.Module):
             for cells, pixels in ((columns, frame.shape[-1]), (rows, frame.shape[-2]))
         )
         padded = functional.pad(frame, (before, after_x, before, after_y))
-        near = _squares(padded, stream, row * CELL_SIZE, column * CELL_SIZE, side)
+        near = _squares(padded, stream, row, column, side, CELL_SIZE)
         known = functional.pad(top_down, (reach,) * 4)
         known = _squares(known, stream, row, column, _NEIGHBOURHOOD)
         step = torch.arange(-reach, reach + 1, device=frame.device)
         y, x = (row[:, None] + step)[:, :, None], (column[:, None] + step)[:, None]
         # Beyond the frame, all features are zero.
         inside = ((y >= 0) & (y < rows) & (x >= 0) & (x < columns))[:, None]
+        near = near.contiguous(memory_format=torch.channels_last)
         seen = self.backbone.layers(near) * inside
         first, rectify, second = self.fuse
         assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)
@@ -202,12 +203,12 @@ class Discovery(nn.Module):
         return features
 
 
-def _squares(images: Tensor, stream: Tensor, y: Tensor, x: Tensor, side: int) -> Tensor:
-    """The squares of images (B, C, height, width) whose corners are given: (M, C, side, side)."""
-    step = torch.arange(side, device=images.device)
-    rows, columns = (y[:, None] + step)[:, :, None], (x[:, None] + step)[:, None]
-    # Through channels last, which convolutions like.
-    return images.movedim(1, -1)[stream[:, None, None], rows, columns].movedim(-1, 1)
+def _squares(
+    images: Tensor, stream: Tensor, row: Tensor, column: Tensor, side: int, stride: int = 1
+) -> Tensor:
+    """Squares (M, C, side, side) of images (B, C, height, width), `stride` apart."""
+    squares = images.unfold(2, side, stride).unfold(3, side, stride)
+    return squares[stream, :, row, column]
 
 
 def _shrunk(frame: Tensor, scale: int) -> Tensor:
