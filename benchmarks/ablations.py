@@ -90,7 +90,7 @@ class Args:
     """A finished run, whose rollouts are trained on."""
     change: tuple[str, ...] = tuple(CHANGES)
     """Which changes to make, one after the other; by default all."""
-    steps: int = 1500
+    steps: int = 1000
     """Updates of the model."""
     seed: int = 0
     """Of the training."""
