@@ -60,7 +60,7 @@ CHANGES = {
     "scales": Change("objects of two scales, one twice as large", {"scales": (1, 2)}),
     "glimpses": Change("glimpses of 12 texels", {"glimpse_size": 12}),
     "networks": Change(
-        "networks of twice the width",
+        "wider networks: 1.5 million weights in place of 0.9",
         {
             "backbone_channels": (64, 64),
             "encoder_dims": (256, 128),

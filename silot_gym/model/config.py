@@ -27,8 +27,8 @@ class ModelConfig:
     hidden_dim: int = 64
     """Length of an object's recurrent state; 128 in the paper."""
     backbone_channels: tuple[int, int] = (32, 64)
-    """Filters of the backbone's first convolution, and of the others; 128 in the paper: an eighth
-    of the arithmetic."""
+    """Filters of the backbone's first convolution, and of the others; 128 in the paper: a sixth of
+    the arithmetic."""
     feature_dim: int = 64
     """Length of a cell's and of an object's feature vector."""
     encoder_dims: tuple[int, ...] = (128,)
@@ -72,6 +72,11 @@ class ModelConfig:
             negative = any(n < 0 or (n == 0 and not may_be_zero) for n in numbers)
             if negative and field.name != "size_prior_mean":
                 raise ValueError(f"ModelConfig.{field.name} must be positive, got {value}")
+        if len(self.backbone_channels) != 2:
+            raise ValueError(
+                "ModelConfig.backbone_channels must be two numbers, those of the first and of the "
+                f"other convolutions, got {self.backbone_channels}"
+            )
         if not self.scales:
             raise ValueError("ModelConfig.scales must name a scale or more, got none")
         if self.initial_size >= self.anchor_size:

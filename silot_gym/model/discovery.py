@@ -11,7 +11,6 @@ from silot_gym.model.attention import CellAttention
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence
 from silot_gym.model.networks import (
-    BACKBONE_MARGIN,
     CELL_SIZE,
     RECEPTIVE_FIELD,
     Backbone,
@@ -19,6 +18,7 @@ from silot_gym.model.networks import (
     grid_size,
     last_bias,
     mlp,
+    with_margin,
 )
 from silot_gym.model.propagation import HELD_PRESENCE, describe, start_certain
 from silot_gym.model.rendering import extract_glimpses
@@ -28,9 +28,13 @@ _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
 """How far an object's centre may lie from its cell's corner, in cells (b_min, b_max)."""
 
 _NEIGHBOURHOOD = 5
-"""Side, in cells, of what the features of a cell depend on."""
+"""Side, in cells, of what the fused features of a cell depend on: two convolutions of 3 x 3."""
+_COST_OF_ONE = 25
+"""One cell with its neighbourhood takes as long as so many cells of a whole frame, as measured."""
 _LOOSE = 1.0
 """Pixels by which a tracked object may be larger than its box."""
+_SURE = 0.5
+"""Presence from which on a tracked object explains what lies in its box."""
 
 
 class Discovery(nn.Module):
@@ -80,7 +84,8 @@ class Discovery(nn.Module):
             propagated: (B, K) the objects that are tracked.
             presence_held: whether all objects are taken to be present.
             sparse: whether to leave out cells where all is black or in boxes of objects that
-                are tracked. C is then what the busiest frame of the batch needs.
+                are tracked (as large as the latents say, not only what is seen of them). C is then
+                what the busiest frame of the batch needs; rows beyond have presence 0.
 
         Returns:
             One object for each cell, scale by scale, each row by row.
@@ -107,14 +112,9 @@ class Discovery(nn.Module):
         top_down = self.attention(propagated, describe(propagated), rows, columns)
         top_down = top_down.mT.unflatten(-1, (rows, columns))
         corner = cell_corners(rows, columns, frame.device)
-        if wanted is None:
-            fused = self._features(frame, top_down)
-        else:
+        fused = self._features(frame, top_down, wanted)
+        if wanted is not None:
             cells = first_rows(wanted)
-            if _NEIGHBOURHOOD**2 * int(wanted.sum()) < wanted.numel():
-                fused = self._features_of_some(frame, top_down, wanted)
-            else:
-                fused = self._features(frame, top_down)
             fused = fused.take_along_dim(cells[..., None], 1)
             corner, wanted = corner[cells], wanted.gather(1, cells)
 
@@ -163,40 +163,36 @@ class Discovery(nn.Module):
         )
         return objects, latents
 
-    def _features(self, frame: Tensor, top_down: Tensor) -> Tensor:
-        """What is known of all cells (B, C, features): what is seen there, and which objects are.
+    def _features(self, frame: Tensor, top_down: Tensor, wanted: Tensor | None) -> Tensor:
+        """What is known of cells, (B, C, features): what is seen there, and which objects are.
 
-        `top_down` has the latter, (B, features, rows, columns).
+        `top_down` has the latter, (B, features, rows, columns). If only some cells are `wanted`,
+        (B, C) bool, features of others may be anything.
         """
-        fused: Tensor = self.fuse(torch.cat([self.backbone(frame), top_down], 1))
+        if wanted is not None and _COST_OF_ONE * int(wanted.sum()) < wanted.numel():
+            return self._features_of_some(frame, top_down, wanted)
+        fused: Tensor = self.fuse(torch.cat([self.backbone(with_margin(frame)), top_down], 1))
         return fused.flatten(2).mT
 
     def _features_of_some(self, frame: Tensor, top_down: Tensor, wanted: Tensor) -> Tensor:
-        """The same for wanted cells, (B, C) bool, from their neighbourhoods; 0 for others."""
+        """The same from the neighbourhoods of wanted cells only; 0 for others."""
         rows, columns = top_down.shape[-2:]
         stream, cell = wanted.nonzero(as_tuple=True)
         row, column = cell // columns, cell % columns
-        reach = _NEIGHBOURHOOD // 2
-        before = reach * CELL_SIZE + BACKBONE_MARGIN
-        side = RECEPTIVE_FIELD + (_NEIGHBOURHOOD - 1) * CELL_SIZE
-        after_x, after_y = (
-            (cells - 1) * CELL_SIZE + side - before - pixels
-            for cells, pixels in ((columns, frame.shape[-1]), (rows, frame.shape[-2]))
-        )
-        padded = functional.pad(frame, (before, after_x, before, after_y))
-        near = _squares(padded, stream, row, column, side, CELL_SIZE)
+        reach, side = _NEIGHBOURHOOD // 2, RECEPTIVE_FIELD + (_NEIGHBOURHOOD - 1) * CELL_SIZE
+        near = _squares(with_margin(frame, reach), stream, row, column, side, CELL_SIZE)
         known = functional.pad(top_down, (reach,) * 4)
         known = _squares(known, stream, row, column, _NEIGHBOURHOOD)
         step = torch.arange(-reach, reach + 1, device=frame.device)
         y, x = (row[:, None] + step)[:, :, None], (column[:, None] + step)[:, None]
         # Beyond the frame, all features are zero.
         inside = ((y >= 0) & (y < rows) & (x >= 0) & (x < columns))[:, None]
-        near = near.contiguous(memory_format=torch.channels_last)
-        seen = self.backbone.layers(near) * inside
+        fused = torch.cat([self.backbone(near) * inside, known], 1)
         first, rectify, second = self.fuse
         assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)
-        fused = functional.conv2d(torch.cat([seen, known], 1), first.weight, first.bias)
-        fused = rectify(fused) * inside[..., 1:-1, 1:-1]
+        fused = (
+            rectify(functional.conv2d(fused, first.weight, first.bias)) * inside[..., 1:-1, 1:-1]
+        )
         fused = functional.conv2d(fused, second.weight, second.bias)
         features = fused.new_zeros(*wanted.shape, fused.shape[1])
         features[stream, cell] = fused[..., 0, 0]
@@ -230,7 +226,7 @@ def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
         away = (centre - objects.position[..., axis, None]).abs()
         return (away <= half[..., axis, None]).float()
 
-    there = (objects.presence >= 0.5).float()[..., None]
+    there = (objects.presence >= _SURE).float()[..., None]
     covered = (there * inside(1, height)).mT @ inside(0, width) > 0
     left = frame.amax(1, keepdim=True).masked_fill(covered[:, None], 0)
     padded = functional.pad(left, (0, -width % cell_size, 0, -height % cell_size))

@@ -9,8 +9,7 @@ from torch.nn import functional
 CELL_SIZE = 12
 """Pixels between the centres of neighbouring cells: the product of the backbone's strides."""
 RECEPTIVE_FIELD = 31
-BACKBONE_MARGIN = (RECEPTIVE_FIELD - CELL_SIZE) // 2
-"""Pixels that a cell's features see to its left and above it."""
+"""Side in pixels of what the backbone's features of a cell depend on."""
 
 
 def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int) -> nn.Sequential:
@@ -39,8 +38,7 @@ def last_bias(perceptron: nn.Sequential) -> Tensor:
 class Backbone(nn.Module):
     """Frame to one feature vector a cell (d_bu in section 3.3 of the paper).
 
-    The frame is padded so that each receptive field (31 pixels) is centred on its cell, up to
-    half a pixel: 31 - 12 is odd.
+    Each receptive field (31 pixels) is centred on its cell, up to half a pixel: 31 - 12 is odd.
     """
 
     def __init__(self, first_channels: int, channels: int, out_channels: int) -> None:
@@ -65,15 +63,26 @@ class Backbone(nn.Module):
                 layer.weight.data = layer.weight.contiguous(memory_format=torch.channels_last)
 
     def forward(self, frame: Tensor) -> Tensor:
-        """Frame (B, 3, height, width) to features (B, out_channels, rows, columns) of cells."""
-        rows, columns = grid_size(frame)
-        after_x, after_y = (
-            RECEPTIVE_FIELD + (cells - 1) * CELL_SIZE - BACKBONE_MARGIN - pixels
-            for cells, pixels in ((columns, frame.shape[-1]), (rows, frame.shape[-2]))
-        )
-        padded = functional.pad(frame, (BACKBONE_MARGIN, after_x, BACKBONE_MARGIN, after_y))
-        features: Tensor = self.layers(padded.contiguous(memory_format=torch.channels_last))
+        """Frame (B, 3, height, width) to features (B, out_channels, rows, columns) of cells.
+
+        The cells are those whose receptive fields lie in the frame; see `with_margin`.
+        """
+        features: Tensor = self.layers(frame.contiguous(memory_format=torch.channels_last))
         return features
+
+
+def with_margin(frame: Tensor, beyond: int = 0) -> Tensor:
+    """A frame (B, 3, height, width) with as much black around it as its cells' fields need.
+
+    With `beyond` there is also room for the fields of so many more cells on each side.
+    """
+    before = (RECEPTIVE_FIELD - CELL_SIZE) // 2 + beyond * CELL_SIZE
+    rows, columns = grid_size(frame)
+    after_x, after_y = (
+        RECEPTIVE_FIELD + (cells - 1 + 2 * beyond) * CELL_SIZE - before - pixels
+        for cells, pixels in ((columns, frame.shape[-1]), (rows, frame.shape[-2]))
+    )
+    return functional.pad(frame, (before, after_x, before, after_y))
 
 
 def grid_size(frame: Tensor) -> tuple[int, int]:

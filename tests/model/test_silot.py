@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from silot_gym.model import SILOT, ModelConfig
-from silot_gym.model.networks import CELL_SIZE
+from silot_gym.model.networks import CELL_SIZE, with_margin
 from silot_gym.objects import Objects
 from tests.tiny import TINY
 
@@ -110,13 +110,40 @@ def test_cells_with_nothing_new_may_be_left_out() -> None:
     torch.testing.assert_close(found.presence[0], grid[row, column - 1 : column + 1])
 
 
+@pytest.mark.parametrize("cost", [0, 1e9])  # through neighbourhoods, and through whole frames
+@pytest.mark.parametrize("scales", [(1,), (1, 2)])
+def test_with_nothing_tracked_all_that_is_drawn_is_found(
+    scales: tuple[int, ...], cost: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("silot_gym.model.discovery._COST_OF_ONE", cost)
+    model = small_model(replace(TINY, scales=scales))
+    frame = torch.rand(2, 3, 50, 83) + 0.01
+    full, _ = model.discovery(frame, model.empty_objects(2))
+    some, _ = model.discovery(frame, model.empty_objects(2), sparse=True)
+    for name in ("presence", "position", "what", "anchor"):
+        torch.testing.assert_close(getattr(some, name), getattr(full, name), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("presence", "looked_at"), [(0.4, True), (0.6, False)])
+def test_only_objects_that_are_surely_there_explain_what_is_drawn(
+    presence: float, looked_at: bool
+) -> None:
+    model = small_model()
+    objects = model.empty_objects(1)
+    objects = replace(objects, anchor=torch.full_like(objects.anchor, 24.0))  # boxes of 12 pixels
+    objects.position[:, 0] = 34.0
+    objects.presence[:, 0] = presence
+    found, _ = model.discovery(blobs((30, 30)), objects, sparse=True)
+    assert found.presence.any() == looked_at
+
+
 @pytest.mark.parametrize(("height", "width"), [(72, 96), (50, 83)])
 def test_some_cells_are_known_from_their_neighbourhoods(height: int, width: int) -> None:
     discovery = small_model().discovery
     rows, columns = -(-height // CELL_SIZE), -(-width // CELL_SIZE)
     frame = torch.rand(2, 3, height, width)
     top_down = torch.randn(2, TINY.feature_dim, rows, columns)
-    everywhere = discovery._features(frame, top_down)
+    everywhere = discovery._features(frame, top_down, None)
     for wanted in (torch.ones(2, rows * columns), torch.rand(2, rows * columns) < 0.3):
         some = discovery._features_of_some(frame, top_down, wanted.bool())
         torch.testing.assert_close(some, everywhere * wanted[..., None], atol=1e-5, rtol=1e-5)
@@ -159,7 +186,7 @@ def test_a_coarse_scale_finds_in_a_large_frame_what_a_fine_one_finds_in_a_small_
 def test_a_cell_sees_as_far_to_one_side_as_to_the_other() -> None:
     model = small_model()
     frame = torch.rand(1, 3, 120, 120, requires_grad=True)
-    model.discovery.backbone(frame)[0, :, 4, 4].sum().backward()
+    model.discovery.backbone(with_margin(frame))[0, :, 4, 4].sum().backward()
     assert frame.grad is not None
     seen = frame.grad.abs().sum((0, 1)).nonzero()
     first, last = seen.min(0).values, seen.max(0).values
