@@ -20,6 +20,7 @@ import torch
 from lightning_fabric import Fabric
 
 from silot_gym.checkpoint import Checkpoint, write_atomically
+from silot_gym.compatibility import check_device
 from silot_gym.evaluation.held_out import component_truth, paper_clips, paper_view, summary
 from silot_gym.evaluation.predict import predict
 from silot_gym.evaluation.protocol import score
@@ -111,6 +112,7 @@ def main(args: Args) -> None:
     if unknown:
         raise ValueError(f"expected --change of {', '.join(CHANGES)}, got {', '.join(unknown)}")
     args.results.mkdir(parents=True, exist_ok=True)
+    check_device(args.device)
     finished = Checkpoint.load(args.run)
     for name in args.change:
         report = {

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import METRICS as METRICS_FILE
 from silot_gym.checkpoint import Checkpoint, write_atomically
+from silot_gym.compatibility import check_device
 from silot_gym.evaluation.held_out import (
     component_truth,
     paper_clips,
@@ -154,8 +155,7 @@ def _check(args: Args) -> None:
         raise ValueError(f"expected --seed of 0 or more, got {args.seed}")
     if args.clips < 1:
         raise ValueError(f"expected --clips of 1 or more, got {args.clips}")
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu")
+    check_device(args.device)
     if not args.truth.is_dir():
         raise ValueError(f"expected the folder of memory truth as --truth, got {args.truth}")
     args.results.mkdir(parents=True, exist_ok=True)

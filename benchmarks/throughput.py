@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from silot_gym import Checkpoint, SlotTracker, make_atari
 from silot_gym.checkpoint import write_atomically
+from silot_gym.compatibility import check_device
 from silot_gym.programs import run
 from silot_gym.sb3 import SILOTVecWrapper
 
@@ -66,6 +67,7 @@ def main(args: Args) -> None:
     for name in ("frames", "rounds", "agent_steps", "soak"):
         if getattr(args, name) < 1:
             raise ValueError(f"expected --{name.replace('_', '-')} of 1 or more")
+    check_device(args.device)
     checkpoint = Checkpoint.load(args.checkpoint, args.device)
     game = checkpoint.frames.game
     if game is None:

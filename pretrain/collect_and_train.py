@@ -29,6 +29,7 @@ from lightning_fabric import Fabric
 
 from silot_gym.atari import make_atari, resolve_game
 from silot_gym.checkpoint import METRICS, Checkpoint, write_atomically
+from silot_gym.compatibility import check_device
 from silot_gym.draw import write_video
 from silot_gym.evaluation.held_out import enough_slots, overlay, paper_protocol, summary
 from silot_gym.evaluation.protocol import format_table
@@ -199,8 +200,7 @@ def _check(args: Args) -> None:
             f"expected a --batch-size that {args.devices * args.nodes} processes can share evenly, "
             f"got {args.batch_size}"
         )
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu")
+    check_device(args.device)
     env = make_atari(args.game, pooled=args.pooled, frame_skip=args.frame_skip)
     height, width, _ = env.observation_space.shape or ()
     env.close()

@@ -183,6 +183,14 @@ class UnknownScenes:
         self._unknown[rows] = unknown
         return drawn
 
+    def behind(self, packed: Tensor) -> Tensor:
+        """The background of frames (B, height, width) of all lanes, the last that were shown."""
+        behind = self.background.behind(packed)
+        if not self._unknown.any():
+            return behind
+        unknown = self._unknown.to(packed.device)[:, None, None]
+        return torch.where(unknown, self._picture, behind)
+
 
 def within(regions: Sequence[Region], height: int, width: int) -> Tensor:
     """Which pixels of a frame lie in any of the regions, (height, width) bool.

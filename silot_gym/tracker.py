@@ -1,4 +1,4 @@
-"""Frames to slots: the model's recursion over time, batched, without gradients or rendering."""
+"""Frames to slots: the model's recursion over time, batched, without gradients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -174,17 +174,22 @@ class SlotTracker:
 
     @torch.inference_mode()
     def reconstruct(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the model sees in the frames of the last step: its objects on the background.
+        """What the model sees in the last frames: its objects on their background.
 
         Args:
-            frames: (lanes, height, width, 3) uint8 RGB, those of the last `step`.
+            frames: (lanes, height, width, 3) uint8 RGB, the last one of each lane.
 
         Returns:
             The same shape and type.
+
+        Raises:
+            ValueError: the frames are of another type, shape or size.
         """
-        seen = self._model.render(self._objects, *frames.shape[1:3])
-        behind = torch.from_numpy(np.array(frames, order="C")).to(self._device)
-        return np.asarray(self._frames.restore(seen, behind).cpu().numpy())
+        height, width = self._check(frames, self.lanes)
+        shown = torch.from_numpy(np.array(frames, order="C")).to(self._device)
+        seen = self._model.render(self._objects, height, width)
+        behind = self._scenes.behind(pack_colours(shown))
+        return np.asarray(self._frames.restore(seen, shown, behind).cpu().numpy())
 
     def _check(self, frames: NDArray[np.uint8], lanes: int) -> tuple[int, int]:
         """Height and width of frames that are as they should be."""

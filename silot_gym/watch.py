@@ -1,24 +1,21 @@
 """`python -m silot_gym.watch --game Pong` shows a game, its objects, and what the model sees."""
 
-from silot_gym.programs import require
-
-require("train", "ale_py", "cv2", "imageio", "tqdm", "tyro")
-
-# isort: split
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from silot_gym.atari import make_atari, resolve_game
 from silot_gym.checkpoint import Checkpoint
+from silot_gym.compatibility import check_device, check_frames, rgb_size
 from silot_gym.draw import draw_boxes, write_video
-from silot_gym.programs import run
+from silot_gym.programs import require, run
 from silot_gym.tracker import SlotTracker
 
 if TYPE_CHECKING:
@@ -57,44 +54,54 @@ def main(args: Args) -> None:
     game = resolve_game(args.game)
     if args.steps < 1 or args.scale < 1:
         raise ValueError(f"expected steps and scale >= 1, got {args.steps} and {args.scale}")
+    check_device(args.device)
     checkpoint = Checkpoint.load(args.checkpoint or game, args.device)
-    frames = pictures(checkpoint, game, args.seed, args.scale)
-    window = None if args.out else _window(f"{game}: frame, objects, reconstruction")
-    if window is not None:
-        _show(window, frames)
-        return
-    out = args.out or Path(f"watch-{game}.mp4")
-    some = islice(frames, args.steps)
-    write_video(out, tqdm(some, total=args.steps, disable=not args.progress), FPS)
-    print(f"video: {out}")
+    made_for = checkpoint.frames
+    env = make_atari(game, pooled=made_for.pooled, frame_skip=made_for.frame_skip)
+    try:
+        check_frames(made_for, env, rgb_size(env.observation_space), strict=True)
+        frames = pictures(checkpoint, env, args.seed, args.scale)
+        window = None if args.out else _window(f"{game}: frame, objects, reconstruction")
+        if window is None:
+            _write(args.out or Path(f"watch-{game}.mp4"), islice(frames, args.steps), args)
+        else:
+            _show(window, frames)
+    finally:
+        env.close()
 
 
 def pictures(
-    checkpoint: Checkpoint, game: str, seed: int, scale: int
+    checkpoint: Checkpoint, env: gym.Env[Any, Any], seed: int, scale: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Frame, frame with boxes, and reconstruction side by side, of random play without end.
 
     Yields:
         (scale * height, 3 * scale * width, 3) uint8.
     """
-    made_for = checkpoint.frames
-    env = make_atari(game, pooled=made_for.pooled, frame_skip=made_for.frame_skip)
     env.action_space.seed(seed)
     tracker = SlotTracker(checkpoint)
     frame, _ = env.reset(seed=seed)
-    try:
-        while True:
-            slots = tracker.step(frame[None])
-            objects = draw_boxes(frame, slots.boxes[0], slots.track_id[0], slots.presence[0], scale)
-            seen = tracker.reconstruct(frame[None])[0]
-            plain, seen = (image.repeat(scale, 0).repeat(scale, 1) for image in (frame, seen))
-            yield np.concatenate([plain, objects, seen], 1)
-            frame, _, terminated, truncated, _ = env.step(env.action_space.sample())
-            if terminated or truncated:
-                frame, _ = env.reset()
-                tracker.reset()
-    finally:
-        env.close()
+    while True:
+        slots = tracker.step(frame[None])
+        objects = draw_boxes(frame, slots.boxes[0], slots.track_id[0], slots.presence[0], scale)
+        seen = tracker.reconstruct(frame[None])[0]
+        plain, seen = (image.repeat(scale, 0).repeat(scale, 1) for image in (frame, seen))
+        yield np.concatenate([plain, objects, seen], 1)
+        frame, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            frame, _ = env.reset()
+            tracker.reset()
+
+
+def _write(out: Path, frames: Iterable[NDArray[np.uint8]], args: Args) -> None:
+    """Write frames to a file."""
+    from tqdm import tqdm
+
+    print(f"writing {out}")
+    if not out.parent.is_dir():
+        raise ValueError(f"expected a folder for {out.name}, got {out.parent}")
+    bar = tqdm(frames, total=args.steps, disable=not args.progress)
+    write_video(out, bar, FPS)
 
 
 def _window(title: str) -> "tkinter.Tk | None":
@@ -111,25 +118,35 @@ def _window(title: str) -> "tkinter.Tk | None":
     return window
 
 
-def _show(window: "tkinter.Tk", frames: Iterable[NDArray[np.uint8]]) -> None:
+def _show(window: "tkinter.Tk", frames: Iterator[NDArray[np.uint8]]) -> None:
     """Show frames until the window is closed."""
     import tkinter
 
     label = tkinter.Label(window)
     label.pack()
-    source = iter(frames)
+    errors: list[BaseException] = []
 
     def update() -> None:
-        frame = next(source)
+        due = time.monotonic() + 1 / FPS
+        frame = next(frames)
         header = f"P6 {frame.shape[1]} {frame.shape[0]} 255 ".encode()
         image = tkinter.PhotoImage(master=window, data=header + frame.tobytes())
         label.configure(image=image)
         label.image = image  # type: ignore[attr-defined]  # lest it is collected
-        window.after(1000 // FPS, update)
+        window.after(max(1, round(1000 * (due - time.monotonic()))), update)
 
-    update()
+    def fail(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        errors.append(error)
+        window.destroy()
+
+    # Otherwise an error would be printed and the window stay, with its last frame.
+    window.report_callback_exception = fail
+    window.after(0, update)
     window.mainloop()
+    if errors:
+        raise errors[0]
 
 
 if __name__ == "__main__":
+    require("train", "ale_py", "cv2", "imageio", "tqdm", "tyro")
     run(main, Args)

@@ -296,6 +296,21 @@ def test_without_objects_the_reconstruction_is_the_background(tiny_checkpoint):
     assert np.array_equal(tracker.reconstruct(batch), batch)
 
 
+def test_an_unknown_level_is_the_background_of_its_reconstruction(tiny_checkpoint):
+    loaded = Checkpoint.load(tiny_checkpoint)
+    rng = np.random.default_rng(0)
+    known, unknown = rng.integers(1, 256, (2, 210, 160, 3), "u1")
+    background = Background.of([(0, 0, 0)], [known], most_drawn=0.2)
+    frames = dataclasses.replace(loaded.frames, background=background)
+    tracker = SlotTracker(dataclasses.replace(loaded, frames=frames), lanes=2)
+    for shown in ([known, known], [known, unknown], [unknown, known]):
+        batch = np.stack(shown)
+        tracker.step(batch)
+        assert np.array_equal(tracker.reconstruct(batch), batch)
+    with pytest.raises(ValueError, match="expected uint8 frames"):
+        tracker.reconstruct(batch[:1])
+
+
 def noise(rng, t):
     return rng.integers(0, 256, (1, HEIGHT, WIDTH, 3), "u1")
 
