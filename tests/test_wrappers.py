@@ -180,12 +180,22 @@ def test_a_spec_may_ask_for_the_wrapper(tiny_checkpoint):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_wrapper_goes_by_its_name_and_plain_values(tiny_checkpoint):
-    """As RL Zoo's `env_wrapper` setting has it, which comes from a YAML file."""
-    settings = {"checkpoint": str(tiny_checkpoint), "attributes": ["where"], "flatten": True}
-    wrapper = importlib.import_module("silot_gym").SILOTObjectWrapper
-    env = wrapper(make_atari("Pong"), **settings)
+def test_wrappers_go_by_name_and_plain_values(tiny_checkpoint):
+    """As RL Zoo's `env_wrapper` setting has them, which comes from a YAML file."""
+    settings = {
+        "silot_gym.atari.PooledFrames": {"frame_skip": 4},
+        "silot_gym.SILOTObjectWrapper": {
+            "checkpoint": str(tiny_checkpoint),
+            "attributes": ["where"],
+            "flatten": True,
+        },
+    }
+    env = gym.make("ALE/Pong-v5", frameskip=1)
+    for path, arguments in settings.items():
+        module, _, name = path.rpartition(".")
+        env = getattr(importlib.import_module(module), name)(env, **arguments)
     assert env.observation_space.shape == (64 * 4,)
+    assert env.reset(seed=0)[0] in env.observation_space
 
 
 def test_pickles_in_the_middle_of_an_episode(wrap, frames):

@@ -73,6 +73,8 @@ def fit(
 ) -> dict[str, Any]:
     """Fit a model to clips; it ends with the weights that were best on the validation clips.
 
+    They are rounded to half precision, which is all that a checkpoint has to hold then.
+
     If the folder holds the resume file of an interrupted training, that one goes on. It ends with
     the same weights as one that was never interrupted, on the same machine and CPU.
 
@@ -231,7 +233,6 @@ def fit(
                 raise KeyboardInterrupt(
                     f"saved at step {state.step} of {schedule.steps}: go on with --resume"
                 )
-    # Rounded to half precision, which is all that a checkpoint has to hold then.
     model.load_state_dict({name: value.half() for name, value in state.best_weights.items()})
     model.eval()
     return {

@@ -85,6 +85,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
+        assert torch.equal(value, value.half().float()), name
 
 
 def test_a_killed_run_goes_on_from_its_last_save(
