@@ -12,9 +12,17 @@ from silot_gym.background import to_packed
 from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
 
+_EVENTFUL = 0.25
+"""Share of the clips that are drawn among those in which most changes."""
+_MOST = 0.01
+"""Share of the frames that count as such."""
+
 
 class ClipSampler:
     """Draws clips at random from episodes.
+
+    Some are drawn where more changes from one frame to the next than almost anywhere else: how
+    objects move when a row of aliens drops is too rare to be learned otherwise.
 
     SILOT is spatially invariant, so that it learns full frames from crops. A crop is placed on a
     pixel of a colour that is drawn among those in the frame: otherwise what is rare or small (a
@@ -35,6 +43,7 @@ class ClipSampler:
         # Indices into colours as the model sees them, of which the first is background.
         self._shown = [_without_background(episode, frames) for episode in episodes]
         self._colours = [_seen(episode.palette, frames) for episode in episodes]
+        self._events = _events(self._shown)
 
     def draw(self, rng: np.random.Generator, batch: int, length: int) -> Tensor:
         """`batch` clips of `length` frames, (B, T, 3, crop, crop), in places drawn at random."""
@@ -53,7 +62,15 @@ class ClipSampler:
                 f"{self.lengths.max()}: collect longer episodes or train on shorter clips"
             )
         chosen = rng.choice(len(starts), size=batch, p=starts / starts.sum())
-        places = [self._place(rng, i, rng.integers(starts[i]), length) for i in chosen]
+        places = []
+        for index in chosen:
+            start = rng.integers(starts[index])
+            if length > 1 and len(self._events) and rng.random() < _EVENTFUL:
+                event, frame = self._events[rng.integers(len(self._events))]
+                if starts[event]:
+                    index = event
+                    start = np.clip(frame - rng.integers(1, length), 0, starts[event] - 1)
+            places.append(self._place(rng, index, start, length))
         return np.array(places, np.int64).reshape(batch, 4)
 
     def clips(self, places: NDArray[np.int64], length: int) -> Tensor:
@@ -111,6 +128,23 @@ def _without_background(episode: Episode, frames: FrameConfig) -> NDArray[Any]:
         drawn = frames.background.drawn(packed[frame][None])[0]
         shown[t] = ((frame + 1) * drawn).numpy()
     return shown
+
+
+def _events(shown: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """The frames, (N, 2) of episode and number, that differ most from those before them."""
+    changed = [np.zeros(len(frames)) for frames in shown]
+    for counts, frames in zip(changed, shown, strict=True):
+        for t in range(1, len(frames)):
+            counts[t] = np.count_nonzero(frames[t] != frames[t - 1])
+    least = max(1.0, np.quantile(np.concatenate(changed), 1 - _MOST))
+    return np.array(
+        [
+            (index, t)
+            for index, counts in enumerate(changed)
+            for t in np.flatnonzero(counts >= least)
+        ],
+        np.int64,
+    ).reshape(-1, 2)
 
 
 def _seen(palette: NDArray[np.uint8], frames: FrameConfig) -> NDArray[np.float32]:
