@@ -43,6 +43,25 @@ def test_rare_colours_are_seen_as_often_as_common_ones() -> None:
     assert 0.4 < green < 0.6
 
 
+@pytest.mark.parametrize("length", [2, 3])
+def test_where_most_changes_is_seen_often(length: int) -> None:
+    """An object that moves by a pixel a frame, and in one frame of 300 jumps."""
+    frames = np.zeros((300, 40, 50), np.uint8)
+    for t in range(300):
+        x = t % 20 + (10 if t >= 140 else 0)
+        frames[t, 10:15, x : x + 5] = 1
+    short = Episode(frames[:1], PALETTE, np.zeros(1, np.int64))  # has no clip
+    film = Episode(frames, PALETTE, np.zeros(300, np.int64))
+    sampler = ClipSampler([short, film], FRAMES, 16)
+    places = sampler.places(np.random.default_rng(0), 2000, length)
+    assert (places[:, 0] == 1).all()
+    assert (places[:, 1] >= 0).all() and (places[:, 1] + length <= 300).all()
+    first, last = places[:, 1], places[:, 1] + length - 1
+    jumps = [*range(20, 300, 20)]  # back to the left
+    eventful = np.mean([any(a < t <= b for t in jumps) for a, b in zip(first, last, strict=True)])
+    assert 0.25 < eventful < 0.4
+
+
 def test_the_same_generator_gives_the_same_clips() -> None:
     sampler = ClipSampler([episode(), episode(8)], FRAMES, 16)
     first, second = (sampler.draw(np.random.default_rng(3), 4, 2) for _ in range(2))
