@@ -48,7 +48,7 @@ class ModelConfig:
     initial_std: float = 0.1
     """Standard deviation of positions and sizes before training; 1 in the paper, whose first
     thousand steps look in random places."""
-    initial_size: float = 16.0
+    initial_size: float = 12.0
     """Side of boxes before training; half an anchor in the paper, from where boxes grow over
     several objects at once."""
     presence_temperature: float = 0.5
