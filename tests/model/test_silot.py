@@ -299,7 +299,7 @@ def test_the_papers_configuration_has_the_papers_sizes() -> None:
 def test_a_configuration_that_makes_no_model_is_refused() -> None:
     with pytest.raises(ValueError, match="num_slots must be positive, got 0"):
         ModelConfig(num_slots=0)
-    with pytest.raises(ValueError, match="initial_size must be below anchor_size, 10, got 16"):
+    with pytest.raises(ValueError, match="initial_size must be below anchor_size, 10, got 12"):
         ModelConfig(anchor_size=10)
     with pytest.raises(ValueError, match="encoder_dims"):
         ModelConfig(encoder_dims=(64, -1))
