@@ -22,7 +22,7 @@ from silot_gym.model import SILOT, ModelConfig
 FORMAT_VERSION = 4
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
 _BACKGROUND = {name: f"background.{name}" for name in ("colours", "pictures", "stills")}
-"""The background's tensors, by their names among the weights."""
+"""The background's tensors, and what the names of their palettes and indices begin with."""
 _BUNDLED = Path(__file__).parent / "checkpoints"
 
 

@@ -65,20 +65,17 @@ class FrameConfig:
         seen.mul_((1 - DIMMEST) / 255).add_(DIMMEST)
         return seen.masked_fill_(~drawn.unsqueeze(-3), 0)
 
-    def restore(self, seen: Tensor, frames: Tensor, behind: Tensor | None = None) -> Tensor:
-        """What the model sees, or renders, as it would look in the places of frames.
+    def restore(self, seen: Tensor, behind: Tensor) -> Tensor:
+        """What the model sees, or renders, as it would look in an environment's frames.
 
         Args:
             seen: (B, 3, height, width) in [0, 1], such as `prepare` makes.
-            frames: (B, height, width, 3) uint8, whose background is put behind.
-            behind: (B, height, width) int32, that background, packed, if it is known.
+            behind: (B, height, width) int32, packed, the background; see `Background.behind`.
 
         Returns:
             (B, height, width, 3) uint8.
         """
         seen = seen.movedim(-3, -1)
         colours = ((seen - DIMMEST) / (1 - DIMMEST)).clamp(0, 1).mul(255).round().byte()
-        if behind is None:
-            behind = self.background.behind(pack_colours(frames))
         shown = seen.amax(-1, keepdim=True) > DIMMEST / 2
         return colours.where(shown, unpack_colours(behind))

@@ -102,14 +102,13 @@ class SlotTracker:
         self.lanes, self.num_slots = lanes, num_slots
         self.what_dim = checkpoint.model.config.what_dim
         self.steps = 0
-        self._model = checkpoint.model
+        self._model, self._frames = checkpoint.model, checkpoint.frames
         self._threshold = checkpoint.presence_threshold
         self._frame_size = frame_size
         background = checkpoint.frames.background
         if ignore is None:
             background, ignore = background.without_stills(), background.displays
         self._ignore = tuple(ignore)
-        self._frames = replace(checkpoint.frames, background=background)
         self._scenes = UnknownScenes(background, lanes)
         self._objects = self._model.empty_objects(lanes, num_slots)
         self._device = self._objects.presence.device
@@ -189,7 +188,7 @@ class SlotTracker:
         shown = torch.from_numpy(np.array(frames, order="C")).to(self._device)
         seen = self._model.render(self._objects, height, width)
         behind = self._scenes.behind(pack_colours(shown))
-        return np.asarray(self._frames.restore(seen, shown, behind).cpu().numpy())
+        return np.asarray(self._frames.restore(seen, behind).cpu().numpy())
 
     def _check(self, frames: NDArray[np.uint8], lanes: int) -> tuple[int, int]:
         """Height and width of frames that are as they should be."""

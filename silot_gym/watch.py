@@ -97,9 +97,9 @@ def _write(out: Path, frames: Iterable[NDArray[np.uint8]], args: Args) -> None:
     """Write frames to a file."""
     from tqdm import tqdm
 
-    print(f"writing {out}")
     if not out.parent.is_dir():
         raise ValueError(f"expected a folder for {out.name}, got {out.parent}")
+    print(f"writing {out}")
     bar = tqdm(frames, total=args.steps, disable=not args.progress)
     write_video(out, bar, FPS)
 

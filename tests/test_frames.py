@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from silot_gym.background import Background
+from silot_gym.background import Background, pack_colours
 from silot_gym.frames import DIMMEST, FrameConfig
 
 SKY, GRASS, BALL = (30, 60, 90), (0, 150, 30), (200, 0, 0)
@@ -123,7 +123,8 @@ def test_what_is_seen_can_be_put_back(frame: NDArray[np.uint8]) -> None:
     # Sky on grass is lost: it is taken for what has been removed.
     frame[12:18][(frame[12:18] == SKY).all(-1)] = GRASS
     frames = torch.from_numpy(frame[None].copy())
-    assert torch.equal(OUTSIDE.restore(OUTSIDE.prepare(frames), frames), frames)
+    behind = OUTSIDE.background.behind(pack_colours(frames))
+    assert torch.equal(OUTSIDE.restore(OUTSIDE.prepare(frames), behind), frames)
 
 
 @pytest.mark.parametrize("size", [(20, 29), (30, 20)])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from silot_gym.background import pack_colours
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.draw import draw_boxes
 from silot_gym.evaluation.connected_components import annotate
@@ -141,7 +142,8 @@ def overlay(
         short = np.array([names.get(identity, -1) for identity in objects.track_id[0].tolist()])
         drawn = draw_boxes(frame, boxes, short, presence, scale)
         seen = model.render(objects, *frame.shape[:2])
-        behind = torch.from_numpy(frame[None]).to(seen.device)
+        packed = pack_colours(torch.from_numpy(frame[None]).to(seen.device))
+        behind = checkpoint.frames.background.behind(packed)
         beside = checkpoint.frames.restore(seen, behind)[0].cpu().numpy()
         yield np.concatenate([drawn, beside.repeat(scale, 0).repeat(scale, 1)], 1)
 
