@@ -24,7 +24,7 @@ from silot_gym.compatibility import check_device
 from silot_gym.evaluation.held_out import component_truth, paper_clips, paper_view, summary
 from silot_gym.evaluation.predict import predict
 from silot_gym.evaluation.protocol import score
-from silot_gym.model import SILOT, ModelConfig
+from silot_gym.model import SILOT
 from silot_gym.programs import run
 from silot_gym.rollouts import RolloutStore, split
 from silot_gym.training.clips import ClipSampler
@@ -50,13 +50,18 @@ CHANGES = {
         "presence of temperature 1, as in the paper", {"presence_temperature": 1.0}
     ),
     "size_prior": Change(
-        "the paper's anchor (30 pixels) and prior of sizes",
-        {"anchor_size": 30, "size_prior_mean": -2.2},
+        "the paper's anchor (30 pixels) and mean of sizes (3)",
+        {"anchor_size": 30, "expected_size": (3.0, 3.0)},
     ),
     "wide_size_prior": Change(
         "twice the standard deviation of the prior of sizes", {"size_prior_std": 1.0}
     ),
-    "start_size": Change("boxes start at half an anchor, as in the paper", {"initial_size": 24.0}),
+    "start_size": Change("boxes start at 20 pixels", {"initial_size": (20.0, 20.0)}),
+    "sizes": Change(
+        "boxes start at 12 pixels and have a mean of 4, whatever the game",
+        {"pixel_size": 1, "initial_size": (12.0, 12.0), "expected_size": (4.0, 4.0)},
+    ),
+    "stay_free": Change("tracked objects never held", schedule={"stay_held": 0.0}),
     "start_noise": Change("deviations start at 1, as in the paper", {"initial_std": 1.0}),
     "scales": Change("objects of two scales, one twice as large", {"scales": (1, 2)}),
     "glimpses": Change("glimpses of 12 texels", {"glimpse_size": 12}),
@@ -138,13 +143,14 @@ def ablate(change: Change, finished: Checkpoint, args: Args) -> dict[str, Any]:
         for part in ("train", "validation")
     )
     torch.manual_seed(args.seed)
-    model = SILOT(replace(ModelConfig(), **change.model))
+    config = replace(finished.model.config, **change.model)
+    model, crop_size = SILOT(config), 48 * config.pixel_size
     watched: list[tuple[int, float, SILOT]] = []
     with TemporaryDirectory() as folder:
         fit(
             model,
-            ClipSampler(train, finished.frames, crop_size=72),
-            ClipSampler(validation, finished.frames, crop_size=72),
+            ClipSampler(train, finished.frames, crop_size),
+            ClipSampler(validation, finished.frames, crop_size),
             FitConfig(
                 replace(Schedule(args.steps), **change.schedule),
                 validate_every=max(1, args.steps // 10),

@@ -37,12 +37,13 @@ from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import run
 from silot_gym.rollouts import Episode, RolloutStore, collect, split
-from silot_gym.training.background import BackgroundKind, estimate_background
+from silot_gym.training.background import LARGEST_OBJECT, BackgroundKind, estimate_background
 from silot_gym.training.clips import ClipSampler, check_crop
 from silot_gym.training.displays import find_displays
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
+from silot_gym.training.sizes import fitted_to
 
 OVERLAY = "overlay.mp4"
 
@@ -69,16 +70,18 @@ class Args:
     """Updates of the model."""
     minutes: float | None = None
     """Stop training after so many minutes; the schedule still goes by steps."""
-    batch_size: int = 16
+    batch_size: int = 32
     """Clips an update."""
     learning_rate: float = 1e-3
     """The highest learning rate."""
-    crop_size: int = 72
-    """Side of the crops to train on, in pixels."""
+    crop_size: int = 48
+    """Side of the crops to train on, in pixels of --model.pixel-size."""
     background: BackgroundKind = "scenes"
     """What is taken for background: a colour, also one picture, or also one for each scene."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model; ModelConfig.paper_atari() has the paper's values."""
+    measure_sizes: bool = True
+    """Whether the rollouts say how large pixels are and boxes start, not --model."""
     clips: int = 128
     """Held-out clips to score at the end."""
     seed: int = 0
@@ -128,11 +131,15 @@ def main(args: Args) -> None:
     frames = _frame_config(args, store, episodes["train"])
 
     torch.manual_seed(args.seed)
-    model = SILOT(args.model)
+    model_config = args.model
+    if args.measure_sizes:
+        model_config = fitted_to(model_config, episodes["train"], frames.background)
+    crop_size = min(args.crop_size * model_config.pixel_size, frames.height, frames.width)
+    model = SILOT(model_config)
     course = fit(
         model,
-        ClipSampler(episodes["train"], frames, args.crop_size),
-        ClipSampler(episodes["validation"], frames, args.crop_size),
+        ClipSampler(episodes["train"], frames, crop_size),
+        ClipSampler(episodes["validation"], frames, crop_size),
         config,
         out,
         fabric=fabric,
@@ -222,8 +229,7 @@ def _open_folder(out: Path, resume: bool) -> None:
 def _frame_config(args: Args, store: RolloutStore, episodes: list[Episode]) -> FrameConfig:
     """The preprocessing, with the background that the episodes show."""
     info = store.info
-    largest_object = args.model.anchor_size * max(args.model.scales)
-    background = estimate_background(episodes, largest_object, args.background)
+    background = estimate_background(episodes, LARGEST_OBJECT, args.background)
     return FrameConfig(
         game=info.game,
         height=info.frame_height,

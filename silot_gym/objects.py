@@ -87,7 +87,7 @@ class Objects:
 
         def scatter(old: Tensor, new: Tensor) -> Tensor:
             index = slots.view(*slots.shape, *[1] * (old.dim() - 2))
-            return old.scatter(1, index.expand(-1, -1, *old.shape[2:]), new)
+            return old.scatter(1, index.expand(-1, -1, *old.shape[2:]), new.to(old.dtype))
 
         return self.zip(objects, scatter)
 

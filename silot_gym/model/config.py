@@ -8,14 +8,18 @@ class ModelConfig:
     """Sizes and priors of a SILOT model.
 
     The defaults are for Atari on a small machine; `paper_atari` has the paper's values. Where a
-    default differs from them, the line says why. Lengths are in pixels, standard deviations of
-    priors in units of the latents (logits).
+    default differs from them, the line says why. Lengths are in pixels of `pixel_size`, standard
+    deviations of priors in units of the latents (logits).
     """
 
     num_slots: int = 36
     """K, the most objects that are kept from frame to frame. Play may use another number."""
-    anchor_size: int = 48
-    """Side of the largest object at scale 1; the paper has 30, and 24 for Space Invaders."""
+    anchor_size: int = 24
+    """Side of the largest object at scale 1; the paper has 30, and 24 for Space Invaders. Crops to
+    train on must be larger: in smaller ones a single object may explain all that there is."""
+    pixel_size: int = 1
+    """Side in the frame's pixels of what the model takes for a pixel: more for games whose objects
+    are large. (What is seen of them is worth more than any prior, and boxes become tiles.)"""
     scales: tuple[int, ...] = (1,)
     """Scales at which objects are discovered: at scale 3, cells and anchors are three times as
     large. The paper has one."""
@@ -48,19 +52,20 @@ class ModelConfig:
     initial_std: float = 0.1
     """Standard deviation of positions and sizes before training; 1 in the paper, whose first
     thousand steps look in random places."""
-    initial_size: float = 12.0
-    """Side of boxes before training; half an anchor in the paper, from where boxes grow over
-    several objects at once. (From 16 pixels on, learning is faster, but some seeds of Space
-    Invaders end with two aliens in a box.)"""
+    initial_size: tuple[float, float] = (12.0, 12.0)
+    """Width and height of boxes before training, in pixels; half an anchor in the paper, from
+    where boxes grow over several objects at once. (From 16 pixels on, learning is faster, but some
+    seeds of Space Invaders end with two aliens in a box.)"""
     presence_temperature: float = 0.5
     """Of the binary concrete presence; 1 in the paper, where half a presence under twice the
     brightness explains dim sprites at half the price."""
 
-    size_prior_mean: float = -2.5
-    """Of the logit of the size in anchors: 3.6 pixels; -2.2 in the paper, 3.0 pixels. The prior
-    has to let large objects be whole and keep small ones apart, and can't make boxes tight as
-    well: `SILOT.boxes` does."""
+    expected_size: tuple[float, float] = (4.0, 4.0)
+    """Width and height in pixels where the prior has its mean; 3 in the paper. The prior has to
+    let large objects be whole and keep small ones apart, and can't make boxes tight as well:
+    `SILOT.boxes` does."""
     size_prior_std: float = 0.5
+    """Of the logit of the size in anchors."""
     shift_prior_std: float = 0.3
     what_change_prior_std: float = 0.4
 
@@ -70,8 +75,7 @@ class ModelConfig:
             value = getattr(self, field.name)
             numbers = value if isinstance(value, tuple) else (value,)
             may_be_zero = field.name in ("search_margin", "object_attention")
-            negative = any(n < 0 or (n == 0 and not may_be_zero) for n in numbers)
-            if negative and field.name != "size_prior_mean":
+            if any(n < 0 or (n == 0 and not may_be_zero) for n in numbers):
                 raise ValueError(f"ModelConfig.{field.name} must be positive, got {value}")
         if len(self.backbone_channels) != 2:
             raise ValueError(
@@ -80,11 +84,13 @@ class ModelConfig:
             )
         if not self.scales:
             raise ValueError("ModelConfig.scales must name a scale or more, got none")
-        if self.initial_size >= self.anchor_size:
-            raise ValueError(
-                f"ModelConfig.initial_size must be below anchor_size, {self.anchor_size}, "
-                f"got {self.initial_size}"
-            )
+        for name in ("initial_size", "expected_size"):
+            size = getattr(self, name)
+            if len(size) != 2 or max(size) >= self.anchor_size:
+                raise ValueError(
+                    f"ModelConfig.{name} must be a width and a height below anchor_size, "
+                    f"{self.anchor_size}, got {size}"
+                )
 
     @classmethod
     def paper_atari(cls, anchor_size: int = 30) -> "ModelConfig":
@@ -103,7 +109,7 @@ class ModelConfig:
             attention_std=0.1 * anchor_size,
             search_margin=0.0,
             initial_std=1.0,
-            initial_size=anchor_size / 2,
+            initial_size=(anchor_size / 2, anchor_size / 2),
             presence_temperature=1.0,
-            size_prior_mean=-2.2,
+            expected_size=(anchor_size / 10, anchor_size / 10),
         )

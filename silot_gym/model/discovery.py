@@ -1,6 +1,5 @@
 """Discovery: what is in the frame that no tracked object accounts for (section 3.3)."""
 
-import math
 from dataclasses import replace
 
 import torch
@@ -21,7 +20,7 @@ from silot_gym.model.networks import (
     with_margin,
 )
 from silot_gym.model.propagation import HELD_PRESENCE, describe, start_certain
-from silot_gym.model.rendering import extract_glimpses
+from silot_gym.model.rendering import extract_glimpses, shrunk
 from silot_gym.objects import Objects, first_rows, squash
 
 _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
@@ -66,9 +65,9 @@ class Discovery(nn.Module):
         self.initial_hidden = nn.Parameter(torch.zeros(config.hidden_dim))
         for head in (self.where_head, self.what_head):
             start_certain(head, config.initial_std)
-        start_size = config.initial_size / config.anchor_size
         with torch.no_grad():
-            last_bias(self.where_head)[2:4] = math.log(start_size / (1 - start_size))
+            start_size = torch.tensor(config.initial_size) / config.anchor_size
+            last_bias(self.where_head)[2:4] = start_size.logit()
 
     def forward(
         self,
@@ -83,8 +82,8 @@ class Discovery(nn.Module):
             frame: in [0, 1]; black is background.
             propagated: (B, K) the objects that are tracked.
             presence_held: whether all objects are taken to be present.
-            sparse: whether to leave out cells where all is black or in boxes of objects that
-                are tracked (as large as the latents say, not only what is seen of them). C is then
+            sparse: whether to leave out cells around which all is black or in boxes of tracked
+                objects (as large as the latents say, not only what is seen of them). C is then
                 what the busiest frame of the batch needs; rows beyond have presence 0.
 
         Returns:
@@ -92,9 +91,9 @@ class Discovery(nn.Module):
         """
         found = []
         for scale in self.config.scales:
-            shrunk = replace(propagated, position=propagated.position / scale)
+            nearer = replace(propagated, position=propagated.position / scale)
             wanted = _unexplained(frame, propagated, CELL_SIZE * scale) if sparse else None
-            objects, latents = self._at_scale(_shrunk(frame, scale), shrunk, presence_held, wanted)
+            objects, latents = self._at_scale(shrunk(frame, scale), nearer, presence_held, wanted)
             here = {"position": objects.position * scale, "anchor": objects.anchor * scale}
             found.append((replace(objects, **here), latents))
         if len(found) == 1:
@@ -207,17 +206,14 @@ def _squares(
     return squares[stream, :, row, column]
 
 
-def _shrunk(frame: Tensor, scale: int) -> Tensor:
-    """A frame whose pixels are the means of `scale` x `scale`; what lies outside is black."""
-    if scale == 1:
-        return frame
-    height, width = frame.shape[-2:]
-    padded = functional.pad(frame, (0, -width % scale, 0, -height % scale))
-    return functional.avg_pool2d(padded, scale)
-
-
 def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
-    """Whether something is drawn in each cell of a frame outside of all objects: (B, C) bool."""
+    """Whether something is drawn outside of all objects where each cell's object may be.
+
+    Not only in the cell itself: what is small may be left to a neighbour in which nothing is.
+
+    Returns:
+        (B, C) bool.
+    """
     height, width = frame.shape[-2:]
     half = objects.size / 2 + _LOOSE
 
@@ -230,4 +226,6 @@ def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
     covered = (there * inside(1, height)).mT @ inside(0, width) > 0
     left = frame.amax(1, keepdim=True).masked_fill(covered[:, None], 0)
     padded = functional.pad(left, (0, -width % cell_size, 0, -height % cell_size))
-    return functional.max_pool2d(padded, cell_size).flatten(1) > 0
+    wide = round((_OFFSET_MAX - _OFFSET_MIN) * cell_size)
+    around = round(-_OFFSET_MIN * cell_size)
+    return functional.max_pool2d(padded, wide, cell_size, around).flatten(1) > 0

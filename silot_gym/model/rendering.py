@@ -19,6 +19,18 @@ _BLACK = 0.02
 """Brightness up to which a texel is never seen."""
 
 
+def shrunk(frame: Tensor, scale: int) -> Tensor:
+    """A frame (..., height, width) whose pixels are the means of `scale` x `scale`.
+
+    What lies outside is black.
+    """
+    if scale == 1:
+        return frame
+    height, width = frame.shape[-2:]
+    padded = functional.pad(frame, (0, -width % scale, 0, -height % scale))
+    return functional.avg_pool2d(padded, scale)
+
+
 def extract_glimpses(frame: Tensor, position: Tensor, size: Tensor, texels: int) -> Tensor:
     """What is in N boxes of each frame, by bilinear sampling; black outside the frame.
 

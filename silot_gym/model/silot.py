@@ -9,7 +9,7 @@ from silot_gym.model.config import ModelConfig
 from silot_gym.model.discovery import Discovery
 from silot_gym.model.latents import Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
-from silot_gym.model.rendering import Renderer
+from silot_gym.model.rendering import Renderer, shrunk
 from silot_gym.model.selection import select
 from silot_gym.objects import Objects, first_rows
 
@@ -23,15 +23,17 @@ class StepOutput:
 
     Attributes:
         objects: (B, K) the selected objects o(t).
-        propagated: (B, K) the objects of the last frame, moved to this one.
-        propagated_latents: how they were moved; None before the first frame. In play, of slots
-            that held something.
+        known: (B, N) the objects of the last frame. Slots that hold nothing, or nearly, are left
+            out; N is what the fullest of the batch needs.
+        propagated: (B, N) the same, moved to this frame.
+        propagated_latents: how they were moved; None before the first frame.
         discovered: (B, C) one object a cell (in play, a cell in which something is drawn that no
             tracked object explains); None where discovery was left out.
         discovered_latents: how they were found.
     """
 
     objects: Objects
+    known: Objects
     propagated: Objects
     propagated_latents: Latents | None = None
     discovered: Objects | None = None
@@ -60,6 +62,10 @@ class SILOT(nn.Module):
         slots = config.num_slots if num_slots is None else num_slots
         return Objects.empty(batch, slots, config.what_dim, config.hidden_dim, device)
 
+    def see(self, frame: Tensor) -> Tensor:
+        """A frame (..., 3, height, width) in the model's pixels."""
+        return shrunk(frame, self.config.pixel_size)
+
     def step(
         self,
         frame: Tensor,
@@ -67,6 +73,7 @@ class SILOT(nn.Module):
         *,
         discover: bool = True,
         presence_held: bool = False,
+        stay_held: bool = False,
         in_play: bool = False,
     ) -> StepOutput:
         """Objects of the last frame and a frame to the objects of this frame (section 3.1).
@@ -75,30 +82,30 @@ class SILOT(nn.Module):
             frame: (B, 3, height, width) in [0, 1]; height and width are free.
             last: (B, K) objects of the last frame; None before the first.
             discover: whether to look for objects that are not tracked yet.
-            presence_held: whether all objects are taken to be present.
-            in_play: whether to do nothing for slots that are (nearly) empty and for cells in which
-                there is nothing new, and to be strict with objects that overlap; see `select`.
+            presence_held: whether all discovered objects are taken to be present.
+            stay_held: whether all tracked objects are taken to stay.
+            in_play: whether to do nothing for cells around which there is nothing new, and to be
+                strict with objects that overlap; see `select`.
         """
+        frame = self.see(frame)
         if last is None:
-            propagated = tracked = self.empty_objects(len(frame))
+            propagated = known = tracked = self.empty_objects(len(frame))
             propagated_latents = None
         else:
-            known, slots = last, None
-            if in_play:
-                there = last.presence >= NEARLY_EMPTY
-                slots = first_rows(there)
-                known = replace(last, presence=last.presence * there).take(slots)
-            propagated, propagated_latents = self.propagation(known, frame, presence_held)
-            tracked = replace(propagated, hidden=self.recurrence(known, propagated))
-            propagated = tracked
-            if slots is not None:
-                empty = replace(last, presence=torch.zeros_like(last.presence))
-                propagated = empty.put(slots, tracked)
+            there = last.presence >= NEARLY_EMPTY
+            slots = first_rows(there)
+            known = replace(last, presence=last.presence * there).take(slots)
+            tracked, propagated_latents = self.propagation(known, frame, stay_held)
+            tracked = replace(tracked, hidden=self.recurrence(known, tracked))
+            empty = replace(last, presence=torch.zeros_like(last.presence))
+            propagated = empty.put(slots, tracked)
         if not discover:
-            return StepOutput(propagated, propagated, propagated_latents)
+            return StepOutput(propagated, known, tracked, propagated_latents)
         discovered, discovered_latents = self.discovery(frame, tracked, presence_held, in_play)
         objects = select(propagated, discovered, in_play)
-        return StepOutput(objects, propagated, propagated_latents, discovered, discovered_latents)
+        return StepOutput(
+            objects, known, tracked, propagated_latents, discovered, discovered_latents
+        )
 
     def predict(self, last: Objects) -> Objects:
         """The next state of objects as the learned prior has it, without a frame."""
@@ -107,12 +114,14 @@ class SILOT(nn.Module):
 
     def render(self, objects: Objects, height: int, width: int) -> Tensor:
         """Frames (B, 3, height, width) in [0, 1] of objects (B, K)."""
-        frame: Tensor = self.renderer(objects, height, width)
-        return frame
+        size = self.config.pixel_size
+        seen = self.renderer(objects, -(-height // size), -(-width // size))
+        frame: Tensor = seen.repeat_interleave(size, -1).repeat_interleave(size, -2)
+        return frame[..., :height, :width]
 
     def boxes(self, objects: Objects) -> Tensor:
         """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in pixels, around what is seen of them."""
-        boxes: Tensor = self.renderer.boxes(objects)
+        boxes: Tensor = self.renderer.boxes(objects) * self.config.pixel_size
         return boxes
 
     @torch.no_grad()

@@ -13,6 +13,8 @@ from silot_gym.rollouts import Episode
 
 BackgroundKind = Literal["colour", "static", "scenes"]
 
+LARGEST_OBJECT = 48
+"""Pixels beyond which what is straight and in one colour is scenery, in any game."""
 _FRAMES = 500
 """How many frames are looked at, about."""
 _SCENE = 0.01

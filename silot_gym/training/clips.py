@@ -16,6 +16,8 @@ _EVENTFUL = 0.25
 """Share of the clips that are drawn among those in which most changes."""
 _MOST = 0.01
 """Share of the frames that count as such."""
+_MOVING = 0.5
+"""Share of the crops that are placed on what is not as it was a frame before, if anything is."""
 
 
 class ClipSampler:
@@ -25,8 +27,9 @@ class ClipSampler:
     objects move when a row of aliens drops is too rare to be learned otherwise.
 
     SILOT is spatially invariant, so that it learns full frames from crops. A crop is placed on a
-    pixel of a colour that is drawn among those in the frame: otherwise what is rare or small (a
-    bullet, a lone digit) would be learned long after what fills the screen.
+    pixel of a colour that is drawn among those in the frame, and half of them on one that has just
+    changed: otherwise what is rare or small (a bullet, a ball) would be learned long after what
+    fills the screen, or what stands still.
     """
 
     def __init__(self, episodes: Sequence[Episode], frames: FrameConfig, crop_size: int) -> None:
@@ -102,7 +105,11 @@ class ClipSampler:
         self, rng: np.random.Generator, index: int, start: int, length: int
     ) -> tuple[int, int, int, int]:
         """Episode, first frame, top and left of a crop that shows something."""
-        shown = self._shown[index][start + rng.integers(length)]
+        frame = start + rng.integers(length)
+        shown = self._shown[index][frame]
+        if frame > 0 and rng.random() < _MOVING:
+            moved = shown * (shown != self._shown[index][frame - 1])
+            shown = moved if moved.any() else shown
         present = np.flatnonzero(np.bincount(shown[shown > 0]))
         corner = np.array([0, 0])
         room = np.array(shown.shape) - self.crop_size

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from silot_gym.model import SILOT, ModelConfig, StepOutput
 from silot_gym.model.latents import Latents, logistic_kl, normal_kl
-from silot_gym.objects import Objects
+from silot_gym.model.silot import NEARLY_EMPTY
+from silot_gym.objects import Objects, first_rows
 from silot_gym.training.count_prior import presence_prior, presence_table
 
 
@@ -40,6 +41,7 @@ class ELBO(nn.Module):
         count_log_odds: float,
         discover: Sequence[bool] | None = None,
         presence_held: bool = False,
+        stay_held: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """The loss of clips, averaged over the batch, and its terms (detached).
 
@@ -51,6 +53,7 @@ class ELBO(nn.Module):
             discover: for each frame, whether objects are looked for; by default in all. One
                 choice for the whole batch, so that a frame without discovery costs nothing.
             presence_held: see `SILOT.step`.
+            stay_held: see `SILOT.step`.
 
         Returns:
             The loss; its terms, with `objects`, the mean number of objects in a frame; attributes
@@ -63,26 +66,30 @@ class ELBO(nn.Module):
         objects = None if last is None else Objects(**last)
         tracked: list[Objects] = []
         for t, frame in enumerate(video.unbind(1)):
-            before = objects
+            first = objects is None
             output = self.model.step(
                 frame,
-                before,
+                objects,
                 discover=discover is None or discover[t],
                 presence_held=presence_held,
+                stay_held=stay_held,
             )
             if output.discovered_latents is not None:
                 terms["discovery"] = terms["discovery"] + self._discovery(output)
-            if before is not None:
-                static, learned = self._propagation(output, before)
+            if not first:
+                static, learned = self._propagation(output)
                 terms["propagation"] = terms["propagation"] + static
                 terms["propagation_prior"] = terms["propagation_prior"] + learned
-            terms["count"] = terms["count"] + _count(output, before, count_log_odds)
+            terms["count"] = terms["count"] + _count(output, count_log_odds)
             objects = output.objects
             tracked.append(objects)
 
-        # All frames are rendered together: (T * B, ...).
-        rendered = self.model.render(Objects.concatenate(tracked), *video.shape[-2:])
-        likelihood = bernoulli_log_likelihood(video.transpose(0, 1).flatten(0, 1), rendered)
+        # All frames are rendered together, (T * B, ...), without slots that hold nothing.
+        seen = self.model.see(video.transpose(0, 1).flatten(0, 1))
+        shown = Objects.concatenate(tracked)
+        shown = shown.take(first_rows(shown.presence >= NEARLY_EMPTY))
+        rendered = self.model.renderer(shown, *seen.shape[-2:])
+        likelihood = bernoulli_log_likelihood(seen, rendered)
         terms["reconstruction"] = -likelihood
         clips = len(video)
         terms = {name: value / clips for name, value in terms.items()}
@@ -96,26 +103,27 @@ class ELBO(nn.Module):
         mean, std = self.get_buffer("discovery_mean"), self.get_buffer("discovery_std")
         return _weighted_kl(output.discovered_latents, output.discovered.presence, mean, std)
 
-    def _propagation(self, output: StepOutput, last: Objects) -> tuple[Tensor, Tensor]:
+    def _propagation(self, output: StepOutput) -> tuple[Tensor, Tensor]:
         """Divergence from the static and from the learned prior."""
         assert output.propagated_latents is not None
         latents, presence = output.propagated_latents, output.propagated.presence
         mean, std = self.get_buffer("propagation_mean"), self.get_buffer("propagation_std")
         static = _weighted_kl(latents, presence, mean, std)
-        _, expected = self.model.propagation_prior(last)
+        _, expected = self.model.propagation_prior(output.known)
         learned = _weighted_kl(latents, presence, expected.mean, expected.std)
         stays = logistic_kl(latents.presence_logit, expected.presence_logit)
-        return static, learned + (stays * last.presence).sum()
+        return static, learned + (stays * output.known.presence).sum()
 
 
 def _static_priors(config: ModelConfig) -> dict[str, Tensor]:
     """Means and standard deviations, side by side as in `Latents`."""
 
-    def side_by_side(position: float, size: float, what: float, depth: float) -> Tensor:
-        parts = ([position] * 2, [size] * 2, [what] * config.what_dim, [depth])
+    def side_by_side(position: float, size: list[float], what: float, depth: float) -> Tensor:
+        parts = ([position] * 2, size, [what] * config.what_dim, [depth])
         return torch.tensor([value for part in parts for value in part])
 
-    mean, std = config.size_prior_mean, config.size_prior_std
+    mean = (torch.tensor(config.expected_size) / config.anchor_size).logit().tolist()
+    std = [config.size_prior_std] * 2
     return {
         "discovery_mean": side_by_side(0, mean, 0, 0),
         "discovery_std": side_by_side(1, std, 1, 1),
@@ -131,15 +139,15 @@ def _weighted_kl(latents: Latents, presence: Tensor, mean: Tensor, std: Tensor) 
     return (normal_kl(latents.mean, latents.std, mean, std).sum(-1) * presence).sum()
 
 
-def _count(output: StepOutput, last: Objects | None, log_odds: float) -> Tensor:
+def _count(output: StepOutput, log_odds: float) -> Tensor:
     """KL from the count prior: the propagated objects first, then the cells row by row.
 
     An empty slot has nothing to decide.
     """
     presence = output.propagated.presence
     logit, weight = torch.zeros_like(presence), torch.zeros_like(presence)
-    if last is not None and output.propagated_latents is not None:
-        logit, weight = output.propagated_latents.presence_logit, last.presence
+    if output.propagated_latents is not None:
+        logit, weight = output.propagated_latents.presence_logit, output.known.presence
     if output.discovered is not None and output.discovered_latents is not None:
         presence = torch.cat([presence, output.discovered.presence], 1)
         discovered = output.discovered_latents.presence_logit

@@ -42,7 +42,7 @@ class FitConfig:
     """
 
     schedule: Schedule = field(default_factory=lambda: Schedule(4000))
-    batch_size: int = 16
+    batch_size: int = 32
     clip_gradient: float = 10.0
     save_every: int = 250
     validate_every: int = 500
@@ -154,6 +154,7 @@ def fit(
             count_log_odds=schedule.count_log_odds_at(state.step),
             discover=discover,
             presence_held=schedule.presence_held_at(state.step),
+            stay_held=schedule.stay_held_at(state.step),
         )
         state.places = torch.from_numpy(places) + torch.tensor([0, length, 0, 0])
         fabric_optimizer.zero_grad()

@@ -24,9 +24,12 @@ class Schedule:
         first_count_log_odds: log-odds of the count prior's s at the start.
         last_count_log_odds: and from `count_anneal` on. -4.38 in the paper, for which a shield is
             dearer in one piece than in two.
-        presence_held: share of the steps in which all objects are taken to be present. Objects
-            whose sprites fit nothing yet would be given up, and the few that stay would grow over
-            what the others have left. (The authors hold where and depth as well.)
+        presence_held: share of the steps in which all discovered objects are taken to be present.
+            Objects whose sprites fit nothing yet would be given up, and the few that stay would
+            grow over what the others have left. (The authors hold where and depth as well.)
+        stay_held: share of the steps in which all tracked objects are taken to stay. Where objects
+            are fast, it is easier at first to give all of them up and to discover them anew in
+            each frame, and nothing leads back from there.
         discovery_dropout: probability that a frame goes without discovery (section 3.7).
     """
 
@@ -41,6 +44,7 @@ class Schedule:
     first_count_log_odds: float = 13.8
     last_count_log_odds: float = -12.0
     presence_held: float = 0.04
+    stay_held: float = 0.25
     discovery_dropout: float = 0.5
 
     def __post_init__(self) -> None:
@@ -69,5 +73,9 @@ class Schedule:
         return round(first + (last - first) * progress, 2)
 
     def presence_held_at(self, step: int) -> bool:
-        """Whether all objects are taken to be present."""
+        """Whether all discovered objects are taken to be present."""
         return step < self.presence_held * self.steps
+
+    def stay_held_at(self, step: int) -> bool:
+        """Whether all tracked objects are taken to stay."""
+        return step < self.stay_held * self.steps

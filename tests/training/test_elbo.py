@@ -46,7 +46,9 @@ def test_gradients_reach_every_parameter() -> None:
 
 def test_while_presence_is_held_all_objects_are_there_and_only_presence_does_not_learn() -> None:
     elbo = make_elbo()
-    loss, terms, last = elbo(torch.rand(4, 2, 3, 36, 36), count_log_odds=0.0, presence_held=True)
+    loss, terms, last = elbo(
+        torch.rand(4, 2, 3, 36, 36), count_log_odds=0.0, presence_held=True, stay_held=True
+    )
     loss.backward()
     heads = [elbo.model.discovery.presence_head, elbo.model.propagation.presence_head]
     assert not any(p.grad is not None and p.grad.any() for head in heads for p in head.parameters())
@@ -97,7 +99,9 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
         odds = max(-4.38, 10 - step / 20)
         discover = [True, *(torch.rand(3) >= 0.5).tolist()]
         held = step < 50
-        loss, _, _ = elbo(batch, count_log_odds=odds, discover=discover, presence_held=held)
+        loss, _, _ = elbo(
+            batch, count_log_odds=odds, discover=discover, presence_held=held, stay_held=held
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(elbo.parameters(), 10)

@@ -22,8 +22,9 @@ def test_clips_grow_and_the_count_prior_turns_from_many_to_few() -> None:
 
 
 def test_presence_is_held_at_first() -> None:
-    schedule = Schedule(1000, presence_held=0.1)
+    schedule = Schedule(1000, presence_held=0.1, stay_held=0.3)
     assert [schedule.presence_held_at(step) for step in (0, 99, 100)] == [True, True, False]
+    assert [schedule.stay_held_at(step) for step in (0, 299, 300)] == [True, True, False]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])

@@ -1,0 +1,103 @@
+"""How large a game's objects are, found from rollouts without labels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from silot_gym.background import Background, to_packed, within
+from silot_gym.model import ModelConfig
+from silot_gym.rollouts import Episode
+
+_FRAMES = 100
+"""How many frames are looked at, about."""
+_REACH = 80
+"""Displacement in pixels up to which frames are compared with themselves."""
+_FLOOR = 0.2
+"""How far above the least that it falls to a correlation counts as fallen."""
+_LARGE = 24
+"""Pixels of the model's that the longer side of what is typical should have at most, about."""
+_SMALL = 6.0
+"""Pixels that neither side should have less of: boxes have to find what they are for."""
+_START, _EXPECTED, _ANCHOR = 1.5, 0.5, 3.0
+"""Size of boxes before training, mean of their prior, and largest side, in typical sizes."""
+_ANCHORS = (24, 40)
+"""Least and greatest anchor. An object as large as a crop would explain all that is in it."""
+
+
+def fitted_to(
+    config: ModelConfig, episodes: Sequence[Episode], background: Background
+) -> ModelConfig:
+    """The same model for a game with objects of the size that its rollouts show.
+
+    Boxes that start much larger than objects grow over several of them, and much smaller ones
+    take an object to pieces.
+
+    Args:
+        config: of the model.
+        episodes: see `typical_size`.
+        background: see `typical_size`.
+    """
+    size = typical_size(episodes, background)
+    if size is None:
+        return config
+    pixel_size = max(1, round(max(size) / _LARGE))
+    width, height = (max(_SMALL, side / pixel_size) for side in size)
+    return replace(
+        config,
+        pixel_size=pixel_size,
+        anchor_size=int(np.clip(_ANCHOR * max(width, height), *_ANCHORS)),
+        initial_size=(_START * width, _START * height),
+        expected_size=(_EXPECTED * width, _EXPECTED * height),
+    )
+
+
+def typical_size(episodes: Sequence[Episode], background: Background) -> tuple[float, float] | None:
+    """Width and height in pixels of what fills most of what is drawn, and None if nothing is.
+
+    A picture that is moved by less than its objects' width still covers part of itself in the
+    same colour; moved by more, it does so only by chance. The displacement from where on that is
+    so is the width. What never changes or is a display (see `find_displays`) does not count.
+
+    Args:
+        episodes: to find it from.
+        background: of the game, with its displays.
+    """
+    moving = background.without_stills()
+    step = max(1, sum(len(episode) for episode in episodes) // _FRAMES)
+    across, down = np.zeros(_REACH), np.zeros(_REACH)
+    for episode in episodes:
+        palette = to_packed(episode.palette)
+        for frame in episode.frames[step - 1 :: step]:
+            packed = palette[frame]
+            drawn = moving.drawn(torch.from_numpy(packed)[None])[0].numpy()
+            if drawn.mean() > background.most_drawn:  # between scenes
+                continue
+            drawn &= ~within(background.displays, *drawn.shape).numpy()
+            if drawn.any():
+                colours = packed * drawn
+                across += _overlap(colours, drawn) / drawn.sum()
+                down += _overlap(colours.T, drawn.T) / drawn.sum()
+    if not across[0]:
+        return None
+    return _fallen(across / across[0]), _fallen(down / down[0])
+
+
+def _overlap(colours: NDArray[np.int32], drawn: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How many drawn pixels have the colour of the one so many columns to their left."""
+    width = colours.shape[1]
+    return np.array(
+        [
+            np.count_nonzero((colours[:, k:] == colours[:, : width - k]) & drawn[:, k:])
+            for k in range(_REACH)
+        ],
+        float,
+    )
+
+
+def _fallen(correlation: NDArray[np.float64]) -> float:
+    """The first displacement from which on a correlation has fallen to (nearly) its least."""
+    least = correlation.min()
+    return float(np.argmax(correlation <= least + _FLOOR * (1 - least)))

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from silot_gym.background import Background
+from silot_gym.model import ModelConfig
+from silot_gym.rollouts import Episode
+from silot_gym.training.sizes import fitted_to, typical_size
+
+PALETTE = np.array([[0, 0, 0], [200, 40, 40], [40, 200, 40]], np.uint8)
+
+
+def episode(width: int, height: int, objects: int = 3, frames: int = 60) -> Episode:
+    """Rectangles of a size and two colours in random places."""
+    rng = np.random.default_rng(width)
+    pictures = np.zeros((frames, 120, 160), np.uint8)
+    for picture in pictures:
+        for number in range(objects):
+            x, y = rng.integers(160 - width), rng.integers(120 - height)
+            picture[y : y + height, x : x + width] = 1 + number % 2
+    return Episode(pictures, PALETTE, np.zeros(frames, np.int64))
+
+
+@pytest.mark.parametrize(("width", "height"), [(8, 10), (4, 16), (24, 6), (15, 45)])
+def test_sizes_of_rectangles_are_found(width: int, height: int) -> None:
+    found = typical_size([episode(width, height)], Background())
+    assert found is not None
+    # The overlap falls linearly; it counts as fallen at a fifth of the way above its least.
+    assert found == pytest.approx((0.8 * width, 0.8 * height), abs=2, rel=0.15)
+
+
+def test_displays_do_not_count() -> None:
+    shown = episode(6, 8)
+    shown.frames[:, :20] = 2  # a wide bar at the top
+    bar = Background(displays=((0.0, 0.0, 1.0, 20 / 120),))
+    assert typical_size([shown], bar) == pytest.approx((5, 7), abs=2)
+
+
+def test_where_nothing_is_drawn_the_model_stays_as_it_is() -> None:
+    empty = episode(1, 1, objects=0)
+    assert typical_size([empty], Background()) is None
+    assert fitted_to(ModelConfig(), [empty], Background()) == ModelConfig()
+
+
+def test_large_objects_are_seen_in_larger_pixels() -> None:
+    small = fitted_to(ModelConfig(), [episode(8, 10)], Background())
+    large = fitted_to(ModelConfig(), [episode(15, 50, objects=2)], Background())
+    assert (small.pixel_size, large.pixel_size) == (1, 2)
+    assert large.initial_size[1] * 2 == pytest.approx(1.5 * 40, rel=0.15)
+    assert max(large.initial_size) < large.anchor_size
