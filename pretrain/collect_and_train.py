@@ -66,7 +66,7 @@ class Args:
     """Whether a frame is the maximum of the last two screens, which shows flickering sprites."""
     frame_skip: int = 4
     """Emulator frames a step."""
-    steps: int = 4_000
+    steps: int = 5_000
     """Updates of the model."""
     minutes: float | None = None
     """Stop training after so many minutes; the schedule still goes by steps."""

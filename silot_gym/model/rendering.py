@@ -13,7 +13,7 @@ _ALPHA_SCALE, _ALPHA_BIAS = 0.1, 5.0
 """The paper's for Atari: sprites are opaque rectangles, and stay so."""
 _DARK = -1.5
 """What sprites start from: of brightness .05, so that they hide little before they are learned."""
-_VISIBLE = 0.05
+_VISIBLE = 0.2
 """Brightness, as a share of a sprite's brightest texel, from which on a texel is seen."""
 _BLACK = 0.02
 """Brightness up to which a texel is never seen."""

@@ -41,7 +41,7 @@ class FitConfig:
         seed: of clips and noise.
     """
 
-    schedule: Schedule = field(default_factory=lambda: Schedule(4000))
+    schedule: Schedule = field(default_factory=lambda: Schedule(5000))
     batch_size: int = 32
     clip_gradient: float = 10.0
     save_every: int = 250
