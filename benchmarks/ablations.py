@@ -62,6 +62,7 @@ CHANGES = {
         {"pixel_size": 1, "initial_size": (12.0, 12.0), "expected_size": (4.0, 4.0)},
     ),
     "stay_free": Change("tracked objects never held", schedule={"stay_held": 0.0}),
+    "size_free": Change("sizes never held", schedule={"size_held": 0.0}),
     "start_noise": Change("deviations start at 1, as in the paper", {"initial_std": 1.0}),
     "scales": Change("objects of two scales, one twice as large", {"scales": (1, 2)}),
     "glimpses": Change("glimpses of 12 texels", {"glimpse_size": 12}),

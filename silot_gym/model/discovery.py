@@ -8,7 +8,14 @@ from torch.nn import functional
 
 from silot_gym.model.attention import CellAttention
 from silot_gym.model.config import ModelConfig
-from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence
+from silot_gym.model.latents import (
+    NOTHING_HELD,
+    Held,
+    Latents,
+    bounded_std,
+    draw_normal,
+    draw_presence,
+)
 from silot_gym.model.networks import (
     CELL_SIZE,
     RECEPTIVE_FIELD,
@@ -66,14 +73,13 @@ class Discovery(nn.Module):
         for head in (self.where_head, self.what_head):
             start_certain(head, config.initial_std)
         with torch.no_grad():
-            start_size = torch.tensor(config.initial_size) / config.anchor_size
-            last_bias(self.where_head)[2:4] = start_size.logit()
+            last_bias(self.where_head)[2:4] = self._start_size()
 
     def forward(
         self,
         frame: Tensor,
         propagated: Objects,
-        presence_held: bool = False,
+        held: Held = NOTHING_HELD,
         sparse: bool = False,
     ) -> tuple[Objects, Latents]:
         """The objects (B, C) discovered in a frame (B, 3, height, width).
@@ -81,7 +87,7 @@ class Discovery(nn.Module):
         Args:
             frame: in [0, 1]; black is background.
             propagated: (B, K) the objects that are tracked.
-            presence_held: whether all objects are taken to be present.
+            held: what is not decided yet.
             sparse: whether to leave out cells around which all is black or in boxes of tracked
                 objects (as large as the latents say, not only what is seen of them). C is then
                 what the busiest frame of the batch needs; rows beyond have presence 0.
@@ -93,7 +99,7 @@ class Discovery(nn.Module):
         for scale in self.config.scales:
             nearer = replace(propagated, position=propagated.position / scale)
             wanted = _unexplained(frame, propagated, CELL_SIZE * scale) if sparse else None
-            objects, latents = self._at_scale(shrunk(frame, scale), nearer, presence_held, wanted)
+            objects, latents = self._at_scale(shrunk(frame, scale), nearer, held, wanted)
             here = {"position": objects.position * scale, "anchor": objects.anchor * scale}
             found.append((replace(objects, **here), latents))
         if len(found) == 1:
@@ -104,7 +110,7 @@ class Discovery(nn.Module):
         )
 
     def _at_scale(
-        self, frame: Tensor, propagated: Objects, presence_held: bool, wanted: Tensor | None
+        self, frame: Tensor, propagated: Objects, held: Held, wanted: Tensor | None
     ) -> tuple[Objects, Latents]:
         """One object for each cell, or each wanted one (B, C), at the only scale that there is."""
         rows, columns = grid_size(frame)
@@ -119,6 +125,9 @@ class Discovery(nn.Module):
 
         where = self.where_head(fused).float()
         where_mean, where_std = where[..., :4], bounded_std(where[..., 4:])
+        if held.size:
+            start = self._start_size().to(where).expand_as(where_mean[..., 2:])
+            where_mean = torch.cat([where_mean[..., :2], start], -1)
         where = draw_normal(where_mean, where_std, self.training)
         offset = _OFFSET_MIN + (_OFFSET_MAX - _OFFSET_MIN) * squash(where[..., :2])
         size = squash(where[..., 2:])
@@ -139,7 +148,7 @@ class Discovery(nn.Module):
 
         presence_logit = self.presence_head(torch.cat([seen, what, squash(depth)], -1)).float()
         presence_logit = presence_logit.squeeze(-1).clamp(-10, 10)
-        if presence_held:
+        if held.presence:
             presence_logit = torch.full_like(presence_logit, HELD_PRESENCE)
         presence = draw_presence(presence_logit, self.config.presence_temperature, self.training)
         if wanted is not None:
@@ -161,6 +170,10 @@ class Discovery(nn.Module):
             presence_logit=presence_logit,
         )
         return objects, latents
+
+    def _start_size(self) -> Tensor:
+        """Logits (2, ) of the size that boxes have before training."""
+        return (torch.tensor(self.config.initial_size) / self.config.anchor_size).logit()
 
     def _features(self, frame: Tensor, top_down: Tensor, wanted: Tensor | None) -> Tensor:
         """What is known of cells, (B, C, features): what is seen there, and which objects are.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +33,23 @@ class Latents:
         return Latents(
             *(torch.cat([getattr(part, f.name) for part in parts], dim) for f in fields(Latents))
         )
+
+
+class Held(NamedTuple):
+    """What is not decided yet: early in training networks would decide before they can know.
+
+    Attributes:
+        presence: whether all discovered objects are taken to be present.
+        stay: whether all tracked objects are taken to stay.
+        size: whether all boxes keep the size that they start from.
+    """
+
+    presence: bool = False
+    stay: bool = False
+    size: bool = False
+
+
+NOTHING_HELD = Held()
 
 
 def draw_normal(mean: Tensor, std: Tensor, noisy: bool) -> Tensor:

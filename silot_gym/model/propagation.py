@@ -5,7 +5,15 @@ from torch import Tensor, nn
 
 from silot_gym.model.attention import ObjectAttention
 from silot_gym.model.config import ModelConfig
-from silot_gym.model.latents import Latents, bounded_std, draw_normal, draw_presence, std_logit
+from silot_gym.model.latents import (
+    NOTHING_HELD,
+    Held,
+    Latents,
+    bounded_std,
+    draw_normal,
+    draw_presence,
+    std_logit,
+)
 from silot_gym.model.networks import last_bias, mlp
 from silot_gym.model.rendering import extract_glimpses
 from silot_gym.objects import Objects, squash
@@ -75,7 +83,7 @@ class Propagation(nn.Module):
             start_certain(self.what_input_head, config.initial_std)
 
     def forward(
-        self, objects: Objects, frame: Tensor | None = None, presence_held: bool = False
+        self, objects: Objects, frame: Tensor | None = None, held: Held = NOTHING_HELD
     ) -> tuple[Objects, Latents]:
         """Objects of the last frame to those of this one, in the same slots.
 
@@ -104,9 +112,9 @@ class Propagation(nn.Module):
             )
 
         where = self.where_head(around).float()
-        shift_mean, growth_mean = where[..., :2], where[..., 2:4]
+        shift_mean, growth_mean = where[..., :2], where[..., 2:4] * (not held.size)
         where_std = bounded_std(where[..., 4:])
-        change = draw_normal(where[..., :4], where_std, noisy)
+        change = draw_normal(torch.cat([shift_mean, growth_mean], -1), where_std, noisy)
         shift, growth = change.chunk(2, -1)
         position = objects.position + anchor * shift.tanh()
         size_logit = objects.size_logit + growth
@@ -125,7 +133,7 @@ class Propagation(nn.Module):
 
         presence_logit = self.presence_head(torch.cat([seen, what, squash(depth_logit)], -1))
         presence_logit = presence_logit.float().squeeze(-1).clamp(-10, 10)
-        if presence_held:
+        if held.stay:
             presence_logit = torch.full_like(presence_logit, HELD_PRESENCE)
         stays = draw_presence(presence_logit, self.config.presence_temperature, noisy)
 

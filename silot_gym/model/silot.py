@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.discovery import Discovery
-from silot_gym.model.latents import Latents
+from silot_gym.model.latents import NOTHING_HELD, Held, Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
 from silot_gym.model.rendering import Renderer, shrunk
 from silot_gym.model.selection import select
@@ -72,8 +72,7 @@ class SILOT(nn.Module):
         last: Objects | None,
         *,
         discover: bool = True,
-        presence_held: bool = False,
-        stay_held: bool = False,
+        held: Held = NOTHING_HELD,
         in_play: bool = False,
     ) -> StepOutput:
         """Objects of the last frame and a frame to the objects of this frame (section 3.1).
@@ -82,8 +81,7 @@ class SILOT(nn.Module):
             frame: (B, 3, height, width) in [0, 1]; height and width are free.
             last: (B, K) objects of the last frame; None before the first.
             discover: whether to look for objects that are not tracked yet.
-            presence_held: whether all discovered objects are taken to be present.
-            stay_held: whether all tracked objects are taken to stay.
+            held: what is not decided yet.
             in_play: whether to do nothing for cells around which there is nothing new, and to be
                 strict with objects that overlap; see `select`.
         """
@@ -95,13 +93,13 @@ class SILOT(nn.Module):
             there = last.presence >= NEARLY_EMPTY
             slots = first_rows(there)
             known = replace(last, presence=last.presence * there).take(slots)
-            tracked, propagated_latents = self.propagation(known, frame, stay_held)
+            tracked, propagated_latents = self.propagation(known, frame, held)
             tracked = replace(tracked, hidden=self.recurrence(known, tracked))
             empty = replace(last, presence=torch.zeros_like(last.presence))
             propagated = empty.put(slots, tracked)
         if not discover:
             return StepOutput(propagated, known, tracked, propagated_latents)
-        discovered, discovered_latents = self.discovery(frame, tracked, presence_held, in_play)
+        discovered, discovered_latents = self.discovery(frame, tracked, held, in_play)
         objects = select(propagated, discovered, in_play)
         return StepOutput(
             objects, known, tracked, propagated_latents, discovered, discovered_latents

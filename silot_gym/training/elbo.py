@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from silot_gym.model import SILOT, ModelConfig, StepOutput
-from silot_gym.model.latents import Latents, logistic_kl, normal_kl
+from silot_gym.model.latents import NOTHING_HELD, Held, Latents, logistic_kl, normal_kl
 from silot_gym.model.silot import NEARLY_EMPTY
 from silot_gym.objects import Objects, first_rows
 from silot_gym.training.count_prior import presence_prior, presence_table
@@ -40,8 +40,7 @@ class ELBO(nn.Module):
         *,
         count_log_odds: float,
         discover: Sequence[bool] | None = None,
-        presence_held: bool = False,
-        stay_held: bool = False,
+        held: Held = NOTHING_HELD,
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """The loss of clips, averaged over the batch, and its terms (detached).
 
@@ -52,8 +51,7 @@ class ELBO(nn.Module):
             count_log_odds: log-odds of the count prior's s.
             discover: for each frame, whether objects are looked for; by default in all. One
                 choice for the whole batch, so that a frame without discovery costs nothing.
-            presence_held: see `SILOT.step`.
-            stay_held: see `SILOT.step`.
+            held: see `SILOT.step`.
 
         Returns:
             The loss; its terms, with `objects`, the mean number of objects in a frame; attributes
@@ -71,8 +69,7 @@ class ELBO(nn.Module):
                 frame,
                 objects,
                 discover=discover is None or discover[t],
-                presence_held=presence_held,
-                stay_held=stay_held,
+                held=held,
             )
             if output.discovered_latents is not None:
                 terms["discovery"] = terms["discovery"] + self._discovery(output)

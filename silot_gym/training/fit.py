@@ -153,8 +153,7 @@ def fit(
             last,
             count_log_odds=schedule.count_log_odds_at(state.step),
             discover=discover,
-            presence_held=schedule.presence_held_at(state.step),
-            stay_held=schedule.stay_held_at(state.step),
+            held=schedule.held_at(state.step),
         )
         state.places = torch.from_numpy(places) + torch.tensor([0, length, 0, 0])
         fabric_optimizer.zero_grad()

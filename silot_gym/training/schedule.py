@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from silot_gym.model.latents import Held
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -30,6 +32,8 @@ class Schedule:
         stay_held: share of the steps in which all tracked objects are taken to stay. Where objects
             are fast, it is easier at first to give all of them up and to discover them anew in
             each frame, and nothing leads back from there.
+        size_held: share of the steps in which all boxes keep the size that they start from. While
+            sprites fit nothing yet, a box that grows over two objects is worth more than either.
         discovery_dropout: probability that a frame goes without discovery (section 3.7).
     """
 
@@ -45,6 +49,7 @@ class Schedule:
     last_count_log_odds: float = -12.0
     presence_held: float = 0.04
     stay_held: float = 0.25
+    size_held: float = 0.25
     discovery_dropout: float = 0.5
 
     def __post_init__(self) -> None:
@@ -72,10 +77,7 @@ class Schedule:
         first, last = self.first_count_log_odds, self.last_count_log_odds
         return round(first + (last - first) * progress, 2)
 
-    def presence_held_at(self, step: int) -> bool:
-        """Whether all discovered objects are taken to be present."""
-        return step < self.presence_held * self.steps
-
-    def stay_held_at(self, step: int) -> bool:
-        """Whether all tracked objects are taken to stay."""
-        return step < self.stay_held * self.steps
+    def held_at(self, step: int) -> Held:
+        """What the networks do not decide yet."""
+        share = step / self.steps
+        return Held(share < self.presence_held, share < self.stay_held, share < self.size_held)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from silot_gym.model import SILOT, ModelConfig
+from silot_gym.model.latents import Held
 from silot_gym.training.elbo import ELBO, bernoulli_log_likelihood
 from tests.tiny import TINY
 
@@ -47,13 +48,27 @@ def test_gradients_reach_every_parameter() -> None:
 def test_while_presence_is_held_all_objects_are_there_and_only_presence_does_not_learn() -> None:
     elbo = make_elbo()
     loss, terms, last = elbo(
-        torch.rand(4, 2, 3, 36, 36), count_log_odds=0.0, presence_held=True, stay_held=True
+        torch.rand(4, 2, 3, 36, 36), count_log_odds=0.0, held=Held(presence=True, stay=True)
     )
     loss.backward()
     heads = [elbo.model.discovery.presence_head, elbo.model.propagation.presence_head]
     assert not any(p.grad is not None and p.grad.any() for head in heads for p in head.parameters())
     assert elbo.model.discovery.where_head[0].weight.grad.any()
     assert terms["objects"] > 0.8 * last["presence"].shape[1]
+
+
+def test_while_sizes_are_held_boxes_stay_as_they_start_and_sizes_do_not_learn() -> None:
+    elbo = make_elbo()
+    loss, _, last = elbo(torch.rand(4, 2, 3, 36, 36), count_log_odds=9.0, held=Held(size=True))
+    loss.backward()
+    config = elbo.model.config
+    start = (torch.tensor(config.initial_size) / config.anchor_size).logit()
+    there = last["presence"] > 0.01
+    off = last["size_logit"][there] - start
+    assert off.abs().mean() < 2 * config.initial_std  # noise of two frames
+    for head in (elbo.model.discovery.where_head, elbo.model.propagation.where_head):
+        grad = head[-1].weight.grad
+        assert grad[:2].any() and not grad[2:4].any()
 
 
 def test_a_clip_in_two_parts_has_the_loss_of_the_whole() -> None:
@@ -99,9 +114,7 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
         odds = max(-4.38, 10 - step / 20)
         discover = [True, *(torch.rand(3) >= 0.5).tolist()]
         held = step < 50
-        loss, _, _ = elbo(
-            batch, count_log_odds=odds, discover=discover, presence_held=held, stay_held=held
-        )
+        loss, _, _ = elbo(batch, count_log_odds=odds, discover=discover, held=Held(held, held))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(elbo.parameters(), 10)

@@ -1,5 +1,6 @@
 import pytest
 
+from silot_gym.model.latents import Held
 from silot_gym.training.schedule import Schedule
 
 
@@ -21,10 +22,12 @@ def test_clips_grow_and_the_count_prior_turns_from_many_to_few() -> None:
     assert odds == sorted(odds, reverse=True)
 
 
-def test_presence_is_held_at_first() -> None:
-    schedule = Schedule(1000, presence_held=0.1, stay_held=0.3)
-    assert [schedule.presence_held_at(step) for step in (0, 99, 100)] == [True, True, False]
-    assert [schedule.stay_held_at(step) for step in (0, 299, 300)] == [True, True, False]
+def test_some_is_held_at_first() -> None:
+    schedule = Schedule(1000, presence_held=0.1, stay_held=0.3, size_held=0.2)
+    assert schedule.held_at(0) == schedule.held_at(99) == Held(True, True, True)
+    assert schedule.held_at(100) == schedule.held_at(199) == Held(False, True, True)
+    assert schedule.held_at(200) == schedule.held_at(299) == Held(False, True, False)
+    assert schedule.held_at(300) == Held()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
