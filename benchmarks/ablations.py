@@ -51,7 +51,7 @@ CHANGES = {
     ),
     "size_prior": Change(
         "the paper's anchor (30 pixels) and mean of sizes (3)",
-        {"anchor_size": 30, "expected_size": (3.0, 3.0)},
+        {"anchor_size": (30.0, 30.0), "expected_size": (3.0, 3.0)},
     ),
     "wide_size_prior": Change(
         "twice the standard deviation of the prior of sizes", {"size_prior_std": 1.0}

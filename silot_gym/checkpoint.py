@@ -19,7 +19,7 @@ from silot_gym.background import Background
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
 _BACKGROUND = {name: f"background.{name}" for name in ("colours", "pictures", "stills")}
 """The background's tensors, and what the names of their palettes and indices begin with."""

@@ -15,7 +15,7 @@ class Objects:
 
     Attributes:
         position: (B, K, 2) float, centre (x, y) in pixels of the frame.
-        anchor: (B, K) float, side in pixels of the largest object of its scale.
+        anchor: (B, K, 2) float, width and height in pixels of the largest object of its scale.
         size_logit: (B, K, 2) float, logit of (width, height) over the anchor.
         what: (B, K, A) float, appearance.
         depth_logit: (B, K) float, logit of the depth; nearer objects have larger ones.
@@ -44,7 +44,7 @@ class Objects:
 
         return cls(
             position=zeros(2),
-            anchor=zeros() + 1,
+            anchor=zeros(2) + 1,
             size_logit=zeros(2),
             what=zeros(what_dim),
             depth_logit=zeros(),
@@ -61,7 +61,7 @@ class Objects:
     @property
     def size(self) -> Tensor:
         """(B, K, 2) width and height in pixels, in (0, anchor)."""
-        return squash(self.size_logit) * self.anchor[..., None]
+        return squash(self.size_logit) * self.anchor
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Objects":
         """The objects with `function` applied to each attribute."""

@@ -14,9 +14,10 @@ class ModelConfig:
 
     num_slots: int = 36
     """K, the most objects that are kept from frame to frame. Play may use another number."""
-    anchor_size: int = 24
-    """Side of the largest object at scale 1; the paper has 30, and 24 for Space Invaders. Crops to
-    train on must be larger: in smaller ones a single object may explain all that there is."""
+    anchor_size: tuple[float, float] = (24.0, 24.0)
+    """Width and height of the largest object at scale 1; the paper has 30, and 24 for Space
+    Invaders. Crops to train on must be larger: in smaller ones a single object may explain all that
+    there is."""
     pixel_size: int = 1
     """Side in the frame's pixels of what the model takes for a pixel: more for games whose objects
     are large. (What is seen of them is worth more than any prior, and boxes become tiles.)"""
@@ -86,7 +87,7 @@ class ModelConfig:
             raise ValueError("ModelConfig.scales must name a scale or more, got none")
         for name in ("initial_size", "expected_size"):
             size = getattr(self, name)
-            if len(size) != 2 or max(size) >= self.anchor_size:
+            if len(size) != 2 or any(a >= b for a, b in zip(size, self.anchor_size, strict=False)):
                 raise ValueError(
                     f"ModelConfig.{name} must be a width and a height below anchor_size, "
                     f"{self.anchor_size}, got {size}"
@@ -97,7 +98,7 @@ class ModelConfig:
         """The paper's values for Atari (`anchor_size` 24 for Space Invaders)."""
         return cls(
             num_slots=36,
-            anchor_size=anchor_size,
+            anchor_size=(anchor_size, anchor_size),
             glimpse_size=21,
             what_dim=64,
             hidden_dim=128,

@@ -57,7 +57,7 @@ class Discovery(nn.Module):
         object_dim = what + 4 + config.hidden_dim
         self.backbone = Backbone(*config.backbone_channels, features)
         self.attention = CellAttention(
-            object_dim, features, config.attention_std, config.anchor_size
+            object_dim, features, config.attention_std, max(config.anchor_size)
         )
         self.fuse = nn.Sequential(
             nn.Conv2d(2 * features, features, 3, padding=1),
@@ -132,10 +132,9 @@ class Discovery(nn.Module):
         offset = _OFFSET_MIN + (_OFFSET_MAX - _OFFSET_MIN) * squash(where[..., :2])
         size = squash(where[..., 2:])
         position = corner + CELL_SIZE * offset
+        anchor = size.new_tensor(self.config.anchor_size).expand_as(size)
 
-        glimpses = extract_glimpses(
-            frame, position, size * self.config.anchor_size, self.config.glimpse_size
-        )
+        glimpses = extract_glimpses(frame, position, size * anchor, self.config.glimpse_size)
         seen = torch.cat([fused, self.encoder(glimpses), offset, size], -1)
 
         what_mean, what_std = self.what_head(seen).float().chunk(2, -1)
@@ -156,7 +155,7 @@ class Discovery(nn.Module):
 
         objects = Objects(
             position=position,
-            anchor=torch.full_like(presence, self.config.anchor_size),
+            anchor=anchor,
             size_logit=where[..., 2:],
             what=what,
             depth_logit=depth.squeeze(-1),
@@ -173,7 +172,8 @@ class Discovery(nn.Module):
 
     def _start_size(self) -> Tensor:
         """Logits (2, ) of the size that boxes have before training."""
-        return (torch.tensor(self.config.initial_size) / self.config.anchor_size).logit()
+        config = self.config
+        return (torch.tensor(config.initial_size) / torch.tensor(config.anchor_size)).logit()
 
     def _features(self, frame: Tensor, top_down: Tensor, wanted: Tensor | None) -> Tensor:
         """What is known of cells, (B, C, features): what is seen there, and which objects are.

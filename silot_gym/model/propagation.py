@@ -61,7 +61,7 @@ class Propagation(nn.Module):
         self.describe_all: ObjectAttention | None = None
         if config.object_attention:
             self.describe_all = ObjectAttention(
-                object_dim, features, config.attention_std, config.anchor_size
+                object_dim, features, config.attention_std, max(config.anchor_size)
             )
         else:
             self.describe_each = mlp(object_dim, (features, features), features)
@@ -89,7 +89,7 @@ class Propagation(nn.Module):
 
         The recurrent state is passed on as it came: `RecurrentState` advances it.
         """
-        noisy, anchor = self.training, objects.anchor[..., None]
+        noisy, anchor = self.training, objects.anchor
         features = describe(objects)
         if self.describe_all is not None:
             known = self.describe_all(objects, features)
@@ -104,11 +104,11 @@ class Propagation(nn.Module):
 
         around = known
         if self.sees_frame:
-            shift, growth = (_GLIMPSE_STEP * anchor * self.glimpse_head(known)).chunk(2, -1)
-            margin = self.config.search_margin / self.config.anchor_size * anchor
-            size = objects.size + margin + growth
+            shift, growth = (_GLIMPSE_STEP * self.glimpse_head(known)).chunk(2, -1)
+            margin = self.config.search_margin / anchor.new_tensor(self.config.anchor_size) * anchor
+            size = objects.size + margin + anchor * growth
             around = torch.cat(
-                [known, look(self.search_encoder, objects.position + shift, size)], -1
+                [known, look(self.search_encoder, objects.position + anchor * shift, size)], -1
             )
 
         where = self.where_head(around).float()
@@ -190,7 +190,7 @@ class RecurrentState(nn.Module):
         """The state (B, K, R) after objects went from `last` to `now` in the same slots."""
         attributes = torch.cat(
             [
-                (now.position - last.position) / last.anchor[..., None],
+                (now.position - last.position) / last.anchor,
                 squash(now.size_logit),
                 now.what,
                 now.depth[..., None],

@@ -119,7 +119,7 @@ def _static_priors(config: ModelConfig) -> dict[str, Tensor]:
         parts = ([position] * 2, size, [what] * config.what_dim, [depth])
         return torch.tensor([value for part in parts for value in part])
 
-    mean = (torch.tensor(config.expected_size) / config.anchor_size).logit().tolist()
+    mean = (torch.tensor(config.expected_size) / torch.tensor(config.anchor_size)).logit().tolist()
     std = [config.size_prior_std] * 2
     return {
         "discovery_mean": side_by_side(0, mean, 0, 0),

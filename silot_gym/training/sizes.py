@@ -21,10 +21,12 @@ _LARGE = 24
 """Pixels of the model's that the longer side of what is typical should have at most, about."""
 _SMALL = 6.0
 """Pixels that neither side should have less of: boxes have to find what they are for."""
-_START, _EXPECTED, _ANCHOR = 1.5, 0.5, 3.0
-"""Size of boxes before training, mean of their prior, and largest side, in typical sizes."""
-_ANCHORS = (24, 40)
-"""Least and greatest anchor. An object as large as a crop would explain all that is in it."""
+_START, _EXPECTED, _ANCHOR = 1.5, 0.5, 2.4
+"""Size of boxes before training, mean of their prior, and largest size, in typical sizes."""
+_LEAST_ANCHOR = 24.0
+"""Pixels of the frame that no largest side is below."""
+_GREATEST_ANCHOR = 40.0
+"""Pixels of the model that none is above: an object as large as a crop would explain all in it."""
 
 
 def fitted_to(
@@ -45,10 +47,14 @@ def fitted_to(
         return config
     pixel_size = max(1, round(max(size) / _LARGE))
     width, height = (max(_SMALL, side / pixel_size) for side in size)
+
+    def largest(side: float) -> float:
+        return min(max(_ANCHOR * side, _LEAST_ANCHOR / pixel_size), _GREATEST_ANCHOR)
+
     return replace(
         config,
         pixel_size=pixel_size,
-        anchor_size=int(np.clip(_ANCHOR * max(width, height), *_ANCHORS)),
+        anchor_size=(largest(width), largest(height)),
         initial_size=(_START * width, _START * height),
         expected_size=(_EXPECTED * width, _EXPECTED * height),
     )

@@ -17,7 +17,7 @@ def some_objects(count: int, seed: int = 0) -> Objects:
     torch.manual_seed(seed)
     return Objects(
         position=torch.rand(2, count, 2) * 40,
-        anchor=torch.tensor([[20.0, 48.0, 60.0]] * 2)[:, :count],
+        anchor=torch.tensor([[20.0, 48.0, 60.0]] * 2)[:, :count, None].expand(-1, -1, 2),
         size_logit=torch.randn(2, count, 2),
         what=torch.randn(2, count, CONFIG.what_dim),
         depth_logit=torch.randn(2, count),

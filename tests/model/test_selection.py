@@ -16,7 +16,7 @@ def objects(presence: list[list[float]], ids: list[list[int]]) -> Objects:
     place = torch.tensor(ids).float()[..., None].expand(*shape, 2)
     return Objects(
         position=place,
-        anchor=torch.full(shape, ANCHOR),
+        anchor=torch.full((*shape, 2), ANCHOR),
         size_logit=place,
         what=place,
         depth_logit=place[..., 0],
@@ -103,7 +103,7 @@ def test_boxes_are_the_same_from_some_intersection_over_union_on(
     new = replace(
         objects([torch.rand(40).tolist()], [list(range(40))]),
         position=place,
-        anchor=torch.full((1, 40), 10.0),
+        anchor=torch.full((1, 40, 2), 10.0),
         size_logit=size_logit,
     )
     result = select(objects([[0.0] * 40], [[-1] * 40]), new, in_play)

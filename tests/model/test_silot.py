@@ -101,8 +101,8 @@ def test_cells_with_nothing_new_may_be_left_out() -> None:
     )
     objects = model.empty_objects(2)
     objects.position[:, 0] = torch.tensor(known) + size / 2
-    objects = replace(objects, anchor=torch.full_like(objects.anchor, model.config.anchor_size))
-    objects.size_logit[:, 0] = torch.tensor((size - 1) / model.config.anchor_size).logit()
+    objects = replace(objects, anchor=torch.full_like(objects.anchor, model.config.anchor_size[0]))
+    objects.size_logit[:, 0] = torch.tensor((size - 1) / model.config.anchor_size[0]).logit()
     objects.presence[:, 0] = 1
     found, _ = model.discovery(frames, objects, sparse=True)
     everywhere, _ = model.discovery(frames, objects)
@@ -315,7 +315,7 @@ def test_the_papers_configuration_has_the_papers_sizes() -> None:
 def test_a_configuration_that_makes_no_model_is_refused() -> None:
     with pytest.raises(ValueError, match="num_slots must be positive, got 0"):
         ModelConfig(num_slots=0)
-    with pytest.raises(ValueError, match=r"initial_size .* anchor_size, 10, got \(12"):
-        ModelConfig(anchor_size=10)
+    with pytest.raises(ValueError, match=r"initial_size .* anchor_size, \(9, 30\), got \(12"):
+        ModelConfig(anchor_size=(9, 30))
     with pytest.raises(ValueError, match="encoder_dims"):
         ModelConfig(encoder_dims=(64, -1))

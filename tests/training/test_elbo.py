@@ -62,7 +62,7 @@ def test_while_sizes_are_held_boxes_stay_as_they_start_and_sizes_do_not_learn() 
     loss, _, last = elbo(torch.rand(4, 2, 3, 36, 36), count_log_odds=9.0, held=Held(size=True))
     loss.backward()
     config = elbo.model.config
-    start = (torch.tensor(config.initial_size) / config.anchor_size).logit()
+    start = (torch.tensor(config.initial_size) / torch.tensor(config.anchor_size)).logit()
     there = last["presence"] > 0.01
     off = last["size_logit"][there] - start
     assert off.abs().mean() < 2 * config.initial_std  # noise of two frames
@@ -102,7 +102,7 @@ def test_a_clip_without_discovery_after_its_first_frame_has_less_divergence() ->
 
 @pytest.mark.slow
 def test_it_learns_one_clip_of_two_moving_squares() -> None:
-    elbo = make_elbo(replace(SMALL, anchor_size=24, glimpse_size=12))
+    elbo = make_elbo(replace(SMALL, anchor_size=(24.0, 24.0), glimpse_size=12))
     video = torch.zeros(1, 4, 3, 36, 36)
     for t in range(4):
         video[0, t, 0, 4:12, 3 + t : 11 + t] = 1

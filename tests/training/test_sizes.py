@@ -46,4 +46,4 @@ def test_large_objects_are_seen_in_larger_pixels() -> None:
     large = fitted_to(ModelConfig(), [episode(15, 50, objects=2)], Background())
     assert (small.pixel_size, large.pixel_size) == (1, 2)
     assert large.initial_size[1] * 2 == pytest.approx(1.5 * 40, rel=0.15)
-    assert max(large.initial_size) < large.anchor_size
+    assert large.anchor_size == pytest.approx((14.4, 40), abs=2)
