@@ -1,5 +1,6 @@
 """How large a game's objects are, found from rollouts without labels."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ _REACH = 80
 _FLOOR = 0.2
 """How far above the least that it falls to a correlation counts as fallen."""
 _LARGE = 24
-"""Pixels of the model's that the longer side of what is typical should have at most, about."""
+"""Pixels of the model that the longer side of what is typical has at most."""
 _SMALL = 6.0
 """Pixels that neither side should have less of: boxes have to find what they are for."""
 _START, _EXPECTED, _ANCHOR = 1.5, 0.5, 2.4
@@ -45,7 +46,7 @@ def fitted_to(
     size = typical_size(episodes, background)
     if size is None:
         return config
-    pixel_size = max(1, round(max(size) / _LARGE))
+    pixel_size = max(1, math.ceil(max(size) / _LARGE))
     width, height = (max(_SMALL, side / pixel_size) for side in size)
 
     def largest(side: float) -> float:

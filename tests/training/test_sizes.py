@@ -47,3 +47,9 @@ def test_large_objects_are_seen_in_larger_pixels() -> None:
     assert (small.pixel_size, large.pixel_size) == (1, 2)
     assert large.initial_size[1] * 2 == pytest.approx(1.5 * 40, rel=0.15)
     assert large.anchor_size == pytest.approx((14.4, 40), abs=2)
+
+
+@pytest.mark.parametrize("height", [20, 30, 40, 60, 90])
+def test_every_size_makes_a_model(height: int) -> None:
+    config = fitted_to(ModelConfig(), [episode(10, height, objects=2)], Background())
+    assert all(a < b for a, b in zip(config.initial_size, config.anchor_size, strict=True))
