@@ -37,7 +37,7 @@ from silot_gym.evaluation.memory_truth import Requirement, load_memory_truth, sc
 from silot_gym.evaluation.protocol import METRICS, PAPER, score
 from silot_gym.evaluation.trackers import Components, slot_tracks, spair_tracks, tuned_components
 from silot_gym.evaluation.tracks import Tracks
-from silot_gym.programs import run
+from silot_gym.programs import processor, run
 from silot_gym.rollouts import Episode, RolloutStore, split
 
 PIPELINE = Path(__file__).parents[1] / "pretrain" / "collect_and_train.py"
@@ -104,7 +104,7 @@ def main(args: Args) -> None:
         "seed": args.seed,
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
-        "cpu": _cpu(),
+        "cpu": processor(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if args.device == "cuda" else None,
         "seconds": _seconds(folder, checkpoint),
@@ -219,14 +219,6 @@ def _paper_figures(
         "silot_gym": summary({name: ours[name] for name in METRICS}),
         **{name: summary(score(truth, found)) for name, found in others.items()},
     }
-
-
-def _cpu() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

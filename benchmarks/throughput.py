@@ -6,7 +6,6 @@ require("agents", "ale_py", "cv2", "stable_baselines3", "tqdm", "tyro")
 
 # isort: split
 import json
-import platform
 import resource
 import shlex
 import sys
@@ -30,7 +29,7 @@ from tqdm import tqdm
 from silot_gym import Checkpoint, SlotTracker, make_atari
 from silot_gym.checkpoint import write_atomically
 from silot_gym.compatibility import check_device
-from silot_gym.programs import run
+from silot_gym.programs import processor, run
 from silot_gym.sb3 import SILOTVecWrapper
 
 LANES, SLOTS = (1, 8, 32), (32, 64)
@@ -76,7 +75,7 @@ def main(args: Args) -> None:
     report: dict[str, Any] = {
         "command": f"python {shlex.join(sys.argv)}",
         "game": game,
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": processor(),
         "threads": torch.get_num_threads(),
         "device": args.device,
         "tracking": tracking(checkpoint, film, args),
@@ -248,6 +247,8 @@ def soak(checkpoint: Checkpoint, film: NDArray[np.uint8], args: Args) -> dict[st
     tenths = []
     started, t = time.perf_counter(), 0
     for t in tqdm(range(steps), desc="soak", disable=not args.progress):
+        if t % len(film) == 0:
+            tracker.reset()  # the film begins again
         tracker.step(frames[t])
         if (t + 1) % (steps // 10) == 0:
             now = time.perf_counter()

@@ -1,8 +1,10 @@
 """What the command-line programs share: arguments in, one clear line out when they are wrong."""
 
+import platform
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TypeVar
 
 Args = TypeVar("Args")
@@ -17,6 +19,14 @@ def require(extra: str, *packages: str) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def run(main: Callable[[Args], None], args_type: type[Args]) -> None:
