@@ -247,8 +247,7 @@ def soak(checkpoint: Checkpoint, film: NDArray[np.uint8], args: Args) -> dict[st
     tenths = []
     started, t = time.perf_counter(), 0
     for t in tqdm(range(steps), desc="soak", disable=not args.progress):
-        if t % len(film) == 0:
-            tracker.reset()  # the film begins again
+        tracker.reset(np.flatnonzero((frames.starts + t) % len(film) == 0).tolist())
         tracker.step(frames[t])
         if (t + 1) % (steps // 10) == 0:
             now = time.perf_counter()
