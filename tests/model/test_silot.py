@@ -7,6 +7,7 @@ from torch import Tensor
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.model.networks import CELL_SIZE, cell_corners, with_margin
 from silot_gym.objects import Objects
+from silot_gym.training.elbo import ELBO
 from tests.tiny import TINY
 
 
@@ -68,6 +69,24 @@ def test_it_runs_on_frames_of_any_size(height: int, width: int) -> None:
     assert output.discovered.presence.shape == (2, cells)
     assert output.objects.presence.shape == (2, 20)
     assert model.render(output.objects, height, width).shape == frame.shape
+
+
+def test_larger_pixels_make_the_same_of_a_frame_that_is_as_much_larger() -> None:
+    small = small_model()
+    large = SILOT(replace(small.config, pixel_size=3)).eval()
+    large.load_state_dict(small.state_dict())
+    frame = torch.rand(1, 3, 50, 41)
+    enlarged = frame.repeat_interleave(3, -1).repeat_interleave(3, -2)
+    one, three = small.step(frame, None).objects, large.step(enlarged, None).objects
+    torch.testing.assert_close(one.presence, three.presence)
+    torch.testing.assert_close(3 * small.boxes(one), large.boxes(three), atol=1e-3, rtol=1e-4)
+    drawn = small.render(one, 50, 41).repeat_interleave(3, -1).repeat_interleave(3, -2)
+    torch.testing.assert_close(drawn[..., :149, :121], large.render(three, 149, 121))
+    costs = [
+        ELBO(model).eval()(video[None], count_log_odds=0.0)[0]
+        for model, video in ((small, frame), (large, enlarged))
+    ]
+    torch.testing.assert_close(costs[0], costs[1])
 
 
 def test_slots_that_are_empty_may_be_left_out() -> None:
