@@ -43,7 +43,7 @@ from silot_gym.training.displays import find_displays
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
-from silot_gym.training.sizes import fitted_to
+from silot_gym.training.sizes import MEASURED, fitted_to
 
 OVERLAY = "overlay.mp4"
 
@@ -81,7 +81,7 @@ class Args:
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model; ModelConfig.paper_atari() has the paper's values."""
     measure_sizes: bool = True
-    """Whether the rollouts say how large pixels are and boxes start, not --model."""
+    """Whether the rollouts say how large the model's pixels, anchors and boxes are, not --model."""
     clips: int = 128
     """Held-out clips to score at the end."""
     seed: int = 0
@@ -133,8 +133,8 @@ def main(args: Args) -> None:
     torch.manual_seed(args.seed)
     model_config = args.model
     if args.measure_sizes:
-        model_config = fitted_to(model_config, episodes["train"], frames.background)
-    crop_size = min(args.crop_size * model_config.pixel_size, frames.height, frames.width)
+        model_config = fitted_to(model_config, episodes["train"], frames.background, args.crop_size)
+    crop_size = args.crop_size * model_config.pixel_size
     model = SILOT(model_config)
     course = fit(
         model,
@@ -211,7 +211,19 @@ def _check(args: Args) -> None:
     env = make_atari(args.game, pooled=args.pooled, frame_skip=args.frame_skip)
     height, width, _ = env.observation_space.shape or ()
     env.close()
-    check_crop(args.crop_size, height, width)
+    pixel_size = 1 if args.measure_sizes else args.model.pixel_size
+    check_crop(args.crop_size * pixel_size, height, width)
+    if not args.measure_sizes and args.crop_size <= max(args.model.anchor_size):
+        raise ValueError(
+            f"expected --crop-size above the anchor's {max(args.model.anchor_size):g} pixels, lest "
+            f"one object explains all that a crop shows, got {args.crop_size}"
+        )
+    for name in MEASURED if args.measure_sizes else ():
+        if getattr(args.model, name) != getattr(ModelConfig(), name):
+            option = f"--model.{name.replace('_', '-')}"
+            raise ValueError(
+                f"{option} is measured on the rollouts: add --no-measure-sizes to set it"
+            )
     if args.frames < 1:
         raise ValueError(f"expected --frames of 1 or more, got {args.frames}")
 

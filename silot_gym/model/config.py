@@ -85,9 +85,13 @@ class ModelConfig:
             )
         if not self.scales:
             raise ValueError("ModelConfig.scales must name a scale or more, got none")
+        if not isinstance(self.anchor_size, tuple) or len(self.anchor_size) != 2:
+            raise ValueError(
+                f"ModelConfig.anchor_size must be a width and a height, got {self.anchor_size}"
+            )
         for name in ("initial_size", "expected_size"):
             size = getattr(self, name)
-            if len(size) != 2 or any(a >= b for a, b in zip(size, self.anchor_size, strict=False)):
+            if len(size) != 2 or any(a >= b for a, b in zip(size, self.anchor_size, strict=True)):
                 raise ValueError(
                     f"ModelConfig.{name} must be a width and a height below anchor_size, "
                     f"{self.anchor_size}, got {size}"

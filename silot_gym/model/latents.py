@@ -41,7 +41,7 @@ class Held(NamedTuple):
     Attributes:
         presence: whether all discovered objects are taken to be present.
         stay: whether all tracked objects are taken to stay.
-        size: whether all boxes keep the size that they start from.
+        size: whether all boxes have, but for noise, the size that they start from.
     """
 
     presence: bool = False

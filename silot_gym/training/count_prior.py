@@ -44,7 +44,7 @@ def presence_prior(present: Tensor, table: Tensor) -> Tensor:
 
     Args:
         present: (B, N) bool, whether the object was drawn as present.
-        table: (N, N + 1) of `presence_table`.
+        table: (N, ...) rows of `presence_table`, those of these objects.
 
     Returns:
         (B, N)

@@ -77,7 +77,7 @@ class ELBO(nn.Module):
                 static, learned = self._propagation(output)
                 terms["propagation"] = terms["propagation"] + static
                 terms["propagation_prior"] = terms["propagation_prior"] + learned
-            terms["count"] = terms["count"] + _count(output, count_log_odds)
+            terms["count"] = terms["count"] + self._count(output, count_log_odds)
             objects = output.objects
             tracked.append(objects)
 
@@ -111,6 +111,28 @@ class ELBO(nn.Module):
         stays = logistic_kl(latents.presence_logit, expected.presence_logit)
         return static, learned + (stays * output.known.presence).sum()
 
+    def _count(self, output: StepOutput, log_odds: float) -> Tensor:
+        """KL from the count prior: the propagated objects first, then the cells row by row.
+
+        An empty slot has nothing to decide; that it is left out changes nothing for the others.
+        """
+        presence = output.propagated.presence
+        logit, weight = torch.zeros_like(presence), torch.zeros_like(presence)
+        if output.propagated_latents is not None:
+            logit, weight = output.propagated_latents.presence_logit, output.known.presence
+        slots = output.objects.presence.shape[1]
+        rows = torch.arange(presence.shape[1], device=presence.device)
+        if output.discovered is not None and output.discovered_latents is not None:
+            presence = torch.cat([presence, output.discovered.presence], 1)
+            discovered = output.discovered_latents.presence_logit
+            logit = torch.cat([logit, discovered], 1)
+            weight = torch.cat([weight, torch.ones_like(discovered)], 1)
+            cells = torch.arange(discovered.shape[1], device=presence.device)
+            rows = torch.cat([rows, slots + cells])
+        table = presence_table(int(rows[-1]) + 1, log_odds).to(presence.device)
+        prior = presence_prior(presence.detach() > 0.5, table[rows])
+        return (logistic_kl(logit, prior) * weight).sum()
+
 
 def _static_priors(config: ModelConfig) -> dict[str, Tensor]:
     """Means and standard deviations, side by side as in `Latents`."""
@@ -134,25 +156,6 @@ def _static_priors(config: ModelConfig) -> dict[str, Tensor]:
 def _weighted_kl(latents: Latents, presence: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """KL of the Gaussian latents, counted as far as the object is present."""
     return (normal_kl(latents.mean, latents.std, mean, std).sum(-1) * presence).sum()
-
-
-def _count(output: StepOutput, log_odds: float) -> Tensor:
-    """KL from the count prior: the propagated objects first, then the cells row by row.
-
-    An empty slot has nothing to decide.
-    """
-    presence = output.propagated.presence
-    logit, weight = torch.zeros_like(presence), torch.zeros_like(presence)
-    if output.propagated_latents is not None:
-        logit, weight = output.propagated_latents.presence_logit, output.known.presence
-    if output.discovered is not None and output.discovered_latents is not None:
-        presence = torch.cat([presence, output.discovered.presence], 1)
-        discovered = output.discovered_latents.presence_logit
-        logit = torch.cat([logit, discovered], 1)
-        weight = torch.cat([weight, torch.ones_like(discovered)], 1)
-    table = presence_table(presence.shape[1], log_odds).to(presence.device)
-    prior = presence_prior(presence.detach() > 0.5, table)
-    return (logistic_kl(logit, prior) * weight).sum()
 
 
 def bernoulli_log_likelihood(frame: Tensor, reconstruction: Tensor) -> Tensor:

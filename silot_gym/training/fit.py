@@ -107,7 +107,10 @@ def fit(
         )
     bare_elbo, optimizer = ELBO(model), torch.optim.Adam(model.parameters(), fused=True)
     elbo, fabric_optimizer = fabric.setup(bare_elbo, optimizer)
-    frames = train.frames.numbers() | {"background": train.frames.background.digest()}
+    frames = train.frames.numbers() | {
+        "background": train.frames.background.digest(),
+        "crop_size": train.crop_size,
+    }
     settings = flat_settings(model=asdict(model.config), frames=frames, fit=asdict(config))
     state = TrainingState(model, optimizer, settings, folder, writes=fabric.is_global_zero)
     if (folder / RESUME_FILE).exists():

@@ -12,9 +12,11 @@ from silot_gym.background import Background, to_packed, within
 from silot_gym.model import ModelConfig
 from silot_gym.rollouts import Episode
 
+MEASURED = ("pixel_size", "anchor_size", "initial_size", "expected_size")
+"""The fields of `ModelConfig` that `fitted_to` sets."""
 _FRAMES = 100
 """How many frames are looked at, about."""
-_REACH = 80
+_REACH = 72
 """Displacement in pixels up to which frames are compared with themselves."""
 _FLOOR = 0.2
 """How far above the least that it falls to a correlation counts as fallen."""
@@ -26,12 +28,12 @@ _START, _EXPECTED, _ANCHOR = 1.5, 0.5, 2.4
 """Size of boxes before training, mean of their prior, and largest size, in typical sizes."""
 _LEAST_ANCHOR = 24.0
 """Pixels of the frame that no largest side is below."""
-_GREATEST_ANCHOR = 40.0
-"""Pixels of the model that none is above: an object as large as a crop would explain all in it."""
+_OF_CROP, _OF_ANCHOR = 5 / 6, 0.9
+"""Largest side as a share of a crop's, lest one object explains all in it; and start, of that."""
 
 
 def fitted_to(
-    config: ModelConfig, episodes: Sequence[Episode], background: Background
+    config: ModelConfig, episodes: Sequence[Episode], background: Background, crop_size: int
 ) -> ModelConfig:
     """The same model for a game with objects of the size that its rollouts show.
 
@@ -42,22 +44,30 @@ def fitted_to(
         config: of the model.
         episodes: see `typical_size`.
         background: see `typical_size`.
+        crop_size: side, in the model's pixels, of the crops to train on.
     """
     size = typical_size(episodes, background)
     if size is None:
         return config
-    pixel_size = max(1, math.ceil(max(size) / _LARGE))
-    width, height = (max(_SMALL, side / pixel_size) for side in size)
-
-    def largest(side: float) -> float:
-        return min(max(_ANCHOR * side, _LEAST_ANCHOR / pixel_size), _GREATEST_ANCHOR)
-
+    height, width = episodes[0].frames.shape[1:]
+    pixel_size = math.ceil(max(size) / _LARGE)
+    pixel_size = max(1, min(pixel_size, height // crop_size, width // crop_size))
+    typical = [max(_SMALL, side / pixel_size) for side in size]
+    anchors = [
+        min(max(_ANCHOR * side, _LEAST_ANCHOR / pixel_size), _OF_CROP * crop_size)
+        for side in typical
+    ]
+    across, down = (
+        (anchor, min(_START * side, _OF_ANCHOR * anchor), min(_EXPECTED * side, anchor / 3))
+        for side, anchor in zip(typical, anchors, strict=True)
+    )
+    anchor_size, initial_size, expected_size = zip(across, down, strict=True)
     return replace(
         config,
         pixel_size=pixel_size,
-        anchor_size=(largest(width), largest(height)),
-        initial_size=(_START * width, _START * height),
-        expected_size=(_EXPECTED * width, _EXPECTED * height),
+        anchor_size=anchor_size,
+        initial_size=initial_size,
+        expected_size=expected_size,
     )
 
 
@@ -75,16 +85,19 @@ def typical_size(episodes: Sequence[Episode], background: Background) -> tuple[f
     moving = background.without_stills()
     step = max(1, sum(len(episode) for episode in episodes) // _FRAMES)
     across, down = np.zeros(_REACH), np.zeros(_REACH)
+    first = step - 1
     for episode in episodes:
         palette = to_packed(episode.palette)
-        for frame in episode.frames[step - 1 :: step]:
+        chosen = range(first, len(episode), step)
+        first += len(chosen) * step - len(episode)  # every so many frames, whatever their episode
+        for frame in episode.frames[chosen]:
             packed = palette[frame]
             drawn = moving.drawn(torch.from_numpy(packed)[None])[0].numpy()
             if drawn.mean() > background.most_drawn:  # between scenes
                 continue
             drawn &= ~within(background.displays, *drawn.shape).numpy()
             if drawn.any():
-                colours = packed * drawn
+                colours = np.where(drawn, packed, -1)
                 across += _overlap(colours, drawn) / drawn.sum()
                 down += _overlap(colours.T, drawn.T) / drawn.sum()
     if not across[0]:

@@ -38,18 +38,36 @@ def test_displays_do_not_count() -> None:
 def test_where_nothing_is_drawn_the_model_stays_as_it_is() -> None:
     empty = episode(1, 1, objects=0)
     assert typical_size([empty], Background()) is None
-    assert fitted_to(ModelConfig(), [empty], Background()) == ModelConfig()
+    assert fitted_to(ModelConfig(), [empty], Background(), 48) == ModelConfig()
 
 
 def test_large_objects_are_seen_in_larger_pixels() -> None:
-    small = fitted_to(ModelConfig(), [episode(8, 10)], Background())
-    large = fitted_to(ModelConfig(), [episode(15, 50, objects=2)], Background())
+    small = fitted_to(ModelConfig(), [episode(8, 10)], Background(), 48)
+    large = fitted_to(ModelConfig(), [episode(15, 50, objects=2)], Background(), 48)
     assert (small.pixel_size, large.pixel_size) == (1, 2)
     assert large.initial_size[1] * 2 == pytest.approx(1.5 * 40, rel=0.15)
     assert large.anchor_size == pytest.approx((14.4, 40), abs=2)
 
 
+@pytest.mark.parametrize("crop_size", [24, 48])
 @pytest.mark.parametrize("height", [20, 30, 40, 60, 90])
-def test_every_size_makes_a_model(height: int) -> None:
-    config = fitted_to(ModelConfig(), [episode(10, height, objects=2)], Background())
+def test_every_size_makes_a_model_whose_objects_are_smaller_than_a_crop(
+    height: int, crop_size: int
+) -> None:
+    config = fitted_to(ModelConfig(), [episode(10, height, objects=2)], Background(), crop_size)
     assert all(a < b for a, b in zip(config.initial_size, config.anchor_size, strict=True))
+    assert max(config.anchor_size) < crop_size
+    assert config.pixel_size * crop_size <= 120
+
+
+def test_black_objects_on_a_coloured_ground_are_measured() -> None:
+    seen = episode(10, 12)
+    palette = np.array([[40, 90, 40], [0, 0, 0], [9, 9, 9]], np.uint8)
+    dark = Episode(seen.frames, palette, seen.actions)
+    ground = Background.of([(40, 90, 40)])
+    assert typical_size([dark], ground) == typical_size([seen], Background())
+
+
+def test_short_episodes_are_looked_at() -> None:
+    short = [episode(8, 10, frames=5 + number % 3) for number in range(200)]
+    assert typical_size(short, Background()) == pytest.approx((6.4, 8), abs=2)
