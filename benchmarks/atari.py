@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 
 from silot_gym.atari import resolve_game
-from silot_gym.checkpoint import METRICS as METRICS_FILE
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.compatibility import check_device
 from silot_gym.evaluation.held_out import (
@@ -111,7 +110,7 @@ def main(args: Args) -> None:
         "training": checkpoint.origin,
         "ConnComp": asdict(components),
         "SPAIR": "discovery with the weights of the same checkpoint",
-        "paper_protocol": _paper_figures(checkpoint, folder, parts["test"], components, args.clips),
+        "paper_protocol": _paper_figures(checkpoint, parts["test"], components, args.clips),
     }
     truth_file = args.truth / f"{game}.npz"
     if truth_file.exists():
@@ -198,17 +197,12 @@ def _seconds(folder: Path, checkpoint: Checkpoint) -> dict[str, float]:
 
 def _paper_figures(
     checkpoint: Checkpoint,
-    folder: Path,
     episodes: Sequence[Episode],
     components: Components,
     num_clips: int,
 ) -> dict[str, Figures]:
-    """Figures by tracker on held-out clips; SILOT's are those of the run, where it has some."""
-    file = folder / METRICS_FILE
-    if file.exists():
-        ours = json.loads(file.read_text())
-    else:
-        ours = paper_protocol(checkpoint, episodes, num_clips=num_clips)
+    """Figures by tracker on held-out clips."""
+    ours = paper_protocol(checkpoint, episodes, num_clips=num_clips)
     seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
     truth = component_truth(checkpoint, seen)
     others: dict[str, list[Tracks]] = {

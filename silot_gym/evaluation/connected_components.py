@@ -22,6 +22,9 @@ from silot_gym.evaluation.tracks import Tracks
 # sum, yet finite, because the assignment refuses a row that has no finite entry.
 _FORBIDDEN = 1e6
 
+AROUND = 0.5
+"""Pixels between an object and its box in the truth of `annotate`."""
+
 
 def annotate(frames: NDArray[np.uint8], background: Colour = (0, 0, 0)) -> Tracks:
     """Annotates a clip as the paper's authors did for Table 1 (section 4.3, and their code).
@@ -125,7 +128,7 @@ def _regions(
     boxes = np.array(edges, np.float64).reshape(-1, 4)
     if dilate:
         # A pixel more on the right and at the bottom becomes half a pixel more on every side.
-        boxes -= 0.5
+        boxes -= AROUND
     return _Regions(boxes, present[layers])
 
 

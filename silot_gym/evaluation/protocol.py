@@ -6,11 +6,12 @@ from itertools import accumulate
 
 import numpy as np
 
+from silot_gym.evaluation.connected_components import AROUND
 from silot_gym.evaluation.detection import average_precision, count_error
 from silot_gym.evaluation.tracking import tracking_metrics
 from silot_gym.evaluation.tracks import Tracks
 
-METRICS = ("MOTA", "AP", "count_error", "HOTA", "IDF1")
+METRICS = ("MOTA", "AP", "count_error", "HOTA", "IDF1", "grown_MOTA", "grown_AP")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ def score(
     MOTA, HOTA and IDF1 take predictions with a confidence above `confidence_threshold`, AP all
     above 0, and the count error those above .5.
 
+    The paper's truth has half a pixel around each object (see `annotate`), so that a tracker whose
+    boxes fit exactly reaches an AP of .78 on Space Invaders. `grown_MOTA` and `grown_AP` are those
+    of predicted boxes with half a pixel around them as well.
+
     Args:
         truth: The true tracks of each clip; the paper's come from `annotate`.
         predicted: The predictions for them.
@@ -64,12 +69,18 @@ def score(
         ValueError: If the numbers of clips or of frames disagree.
     """
     tracking = tracking_metrics(truth, [tracks.above(confidence_threshold) for tracks in predicted])
+    grown = [tracks.grown(AROUND) for tracks in predicted]
+    grown_tracking = tracking_metrics(
+        truth, [tracks.above(confidence_threshold) for tracks in grown]
+    )
     return {
         "MOTA": tracking.mota,
         "AP": average_precision(truth, predicted),
         "count_error": count_error(truth, predicted),
         "HOTA": tracking.hota,
         "IDF1": tracking.idf1,
+        "grown_MOTA": grown_tracking.mota,
+        "grown_AP": average_precision(truth, grown),
     }
 
 

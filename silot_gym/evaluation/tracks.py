@@ -94,6 +94,11 @@ class Tracks:
         """The frames from `start` on."""
         return type(self)(self.boxes[start:], self.track_id[start:], self.confidence[start:])
 
+    def grown(self, margin: float) -> Self:
+        """The same with boxes that are larger by so many pixels on each side."""
+        outwards = np.array([-margin, -margin, margin, margin], np.float32)
+        return type(self)(self.boxes + outwards, self.track_id, self.confidence)
+
     def above(self, threshold: float) -> Self:
         """Empties the entries whose confidence is not above `threshold`."""
         kept = self.present & (self.confidence > threshold)

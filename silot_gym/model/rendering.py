@@ -13,10 +13,12 @@ _ALPHA_SCALE, _ALPHA_BIAS = 0.1, 5.0
 """The paper's for Atari: sprites are opaque rectangles, and stay so."""
 _DARK = -1.5
 """What sprites start from: of brightness .05, so that they hide little before they are learned."""
-_VISIBLE = 0.2
-"""Brightness, as a share of a sprite's brightest texel, from which on a texel is seen."""
+_VISIBLE = 0.1
+"""Brightness, as a share of a sprite's brightest texel, from which on a texel may be an edge's."""
+_EDGE = 3
+"""Texels over which an edge is blurred, about."""
 _BLACK = 0.02
-"""Brightness up to which a texel is never seen."""
+"""Brightness up to which nothing is ever seen."""
 
 
 def shrunk(frame: Tensor, scale: int) -> Tensor:
@@ -82,7 +84,8 @@ def visible_boxes(shown: Tensor, position: Tensor, size: Tensor) -> Tensor:
 
     A sprite is opaque, so that a box that is too large costs its object nothing where there is
     nothing beside it; only the prior of the size makes boxes tight, and a strong one cuts large
-    objects into pieces. Here the prior may be weak: what is black is not part of an object.
+    objects into pieces. Here the prior may be weak: what is black is not part of an object. Sprites
+    are blurred, and an edge is where one is half as bright as just inside of it.
 
     Args:
         shown: (B, N, s, s) brightness of the sprites' texels, in [0, 1].
@@ -95,10 +98,18 @@ def visible_boxes(shown: Tensor, position: Tensor, size: Tensor) -> Tensor:
     corner = position - size / 2
     least = (_VISIBLE * shown.amax((-1, -2))).clamp(min=_BLACK)
     across, down = shown.amax(-2), shown.amax(-1)
-    first = [_first_visible(profile, least) for profile in (across, down)]
-    last = [1 - _first_visible(profile.flip(-1), least) for profile in (across, down)]
+    first = [_first_edge(profile, least) for profile in (across, down)]
+    last = [1 - _first_edge(profile.flip(-1), least) for profile in (across, down)]
     ends = torch.stack([torch.stack(first, -1), torch.stack(last, -1)], -2)  # (B, N, 2, 2)
     return (corner[..., None, :] + ends * size[..., None, :]).flatten(-2)
+
+
+def _first_edge(profile: Tensor, least: Tensor) -> Tensor:
+    """Where profiles (..., s) first rise to half of what follows, once above `least` (...)."""
+    start = (profile > least[..., None]).int().argmax(-1, keepdim=True)
+    inside = start + torch.arange(_EDGE, device=profile.device)
+    plateau = profile.gather(-1, inside.clamp(max=profile.shape[-1] - 1)).amax(-1)
+    return _first_visible(profile, (plateau / 2).clamp(min=_BLACK))
 
 
 def _first_visible(profile: Tensor, least: Tensor) -> Tensor:

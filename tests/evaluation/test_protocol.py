@@ -13,8 +13,20 @@ def test_truth_scored_against_itself_is_perfect():
     palette = np.array([(0, 0, 0), (200, 0, 0), (0, 0, 200)], np.uint8)
     truth = [annotate(palette[rng.choice(3, (4, 30, 25), p=[0.96, 0.02, 0.02])]) for _ in range(2)]
     assert all(tracks.present.sum() > 20 for tracks in truth)
-    assert score(truth, truth) == pytest.approx(PERFECT)
-    assert tuple(score(truth, truth)) == METRICS
+    scored = score(truth, truth)
+    assert {name: scored[name] for name in PERFECT} == pytest.approx(PERFECT)
+    assert tuple(scored) == METRICS
+
+
+def test_tight_boxes_are_perfect_once_they_are_grown():
+    """A square of 3 pixels: its box has an area of 9, the truth's of 16."""
+    video = np.zeros((2, 20, 20, 3), np.uint8)
+    video[:, 5:8, 9:12] = 200
+    truth = [annotate(video)]
+    tight = [Tracks.from_frames([[[9, 5, 12, 8]]] * 2, [[0]] * 2)]
+    scored = score(truth, tight)
+    assert (scored["MOTA"], scored["AP"]) == pytest.approx((1, 5 / 9))  # IoU 9/16: .1 to .5 pass
+    assert (scored["grown_MOTA"], scored["grown_AP"]) == pytest.approx((1, 1))
 
 
 def test_each_figure_has_its_own_threshold_of_confidence():
@@ -22,9 +34,9 @@ def test_each_figure_has_its_own_threshold_of_confidence():
     truth = [Tracks.from_frames([[first, second]], [[0, 1]])]
 
     def scored(confidence, **options):
-        return score(
-            truth, [Tracks.from_frames([[first, second]], [[0, 1]], [[1.0, confidence]])], **options
-        )
+        found = [Tracks.from_frames([[first, second]], [[0, 1]], [[1.0, confidence]])]
+        figures = score(truth, found, **options)
+        return {name: figures[name] for name in PERFECT}
 
     assert scored(0.6) == pytest.approx(PERFECT)
     assert scored(0.5) == pytest.approx({**PERFECT, "count_error": 1.0})
@@ -98,10 +110,10 @@ def test_the_table_puts_the_paper_below_its_games():
         ]
     )
     assert [line.split() for line in table.splitlines()] == [
-        ["game", "tracker", "MOTA", "AP", "count_error", "HOTA", "IDF1"],
-        ["SpaceInvaders", "ours", "0.71", "0.60", "12.00", "0.50", "0.85"],
-        ["SpaceInvaders", "ConnComp", "0.71", "0.60", "12.00", "0.50", "0.85"],
-        ["SpaceInvaders", "paper", "0.89", "0.73", "2.94", "—", "—"],
-        ["Pong", "ours", "-0.50", "—", "—", "—", "—"],
+        ["game", "tracker", "MOTA", "AP", "count_error", "HOTA", "IDF1", "grown_MOTA", "grown_AP"],
+        ["SpaceInvaders", "ours", "0.71", "0.60", "12.00", "0.50", "0.85", "—", "—"],
+        ["SpaceInvaders", "ConnComp", "0.71", "0.60", "12.00", "0.50", "0.85", "—", "—"],
+        ["SpaceInvaders", "paper", "0.89", "0.73", "2.94", "—", "—", "—", "—"],
+        ["Pong", "ours", "-0.50", "—", "—", "—", "—", "—", "—"],
     ]
     assert len({len(line) for line in table.splitlines()}) == 1

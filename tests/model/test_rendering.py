@@ -191,6 +191,16 @@ def test_a_soft_edge_lies_between_an_edge_with_and_one_without_it() -> None:
     assert all(inner > outer for inner, outer in pairwise(edges))
 
 
+def test_a_blurred_edge_is_where_the_sprite_is_half_as_bright_as_inside() -> None:
+    """A rectangle that reaches from the middle of a texel to that of another, and its halo."""
+    sprite = torch.zeros(1, 1, 8, 8)
+    profile = torch.tensor([0.0, 0.15, 0.5, 0.85, 1.0, 0.5, 0.1, 0.0])
+    sprite[0, 0] = profile[:, None] * profile
+    box = box_of(sprite)
+    expected = torch.tensor([12.0, 18.0, 12.0, 18.0]) + torch.tensor([2.5, 2.5, 5.5, 5.5]) * TEXEL
+    torch.testing.assert_close(box, expected, atol=0.3, rtol=0)
+
+
 def test_the_box_is_where_interpolated_sprites_are_bright() -> None:
     torch.manual_seed(0)
     sprites = 0.5 + 0.5 * torch.rand(2, 3, 7, 7) ** 3
@@ -203,9 +213,15 @@ def test_the_box_is_where_interpolated_sprites_are_bright() -> None:
         for n in range(3):
             sprite = sprites[stream, n].numpy()
             for axis in (0, 1):  # x, y
-                profile = np.pad(sprite.max(axis), 1)
-                bright = np.interp(places, np.arange(9) - 0.5, profile) > 0.2 * sprite.max()
-                ends = places[bright][[0, -1]] / 7 - 0.5
+                profile = sprite.max(axis)
+                ends = []
+                for one in (profile, profile[::-1]):
+                    start = np.argmax(one > 0)
+                    half = one[start : start + 3].max() / 2
+                    ends.append(
+                        places[np.interp(places, np.arange(9) - 0.5, np.pad(one, 1)) > half][0]
+                    )
+                ends = np.array([ends[0] / 7 - 0.5, 0.5 - ends[1] / 7])
                 expected = position[stream, n, axis].item() + ends * size[stream, n, axis].item()
                 np.testing.assert_allclose(boxes[stream, n, axis::2], expected, atol=0.005)
 
@@ -263,7 +279,7 @@ def test_boxes_are_around_the_pixels_that_are_rendered(outside: str, seed: int) 
     top, left = torch.randint(1, 4, (2,)).tolist()
     bottom, right = top + 2, left + 1
     colour, alpha = torch.full((3, 6, 6), 5.0), torch.zeros(1, 6, 6)
-    colour[:, top + seed % 2, left] = torch.tensor([-0.2, -5, -5])  # dark red below or above white
+    colour[:, top + seed % 2, left] = torch.tensor([0.2, -5, -5])  # dim red below or above white
     if outside == "black":
         colour[:, :top], colour[:, bottom:], colour[..., :left], colour[..., right:] = [-5] * 4
     else:
@@ -284,6 +300,6 @@ def test_boxes_are_around_the_pixels_that_are_rendered(outside: str, seed: int) 
     with torch.no_grad():
         boxes, frames = renderer.boxes(one), renderer(one, 60, 60)
     for box, frame in zip(boxes[:, 0], frames, strict=True):
-        seen = (frame.amax(0) > 0.05 * frame.max()).nonzero()
+        seen = (frame.amax(0) > 0.5 * frame.max()).nonzero()
         first, beyond = seen.min(0).values.flip(0), seen.max(0).values.flip(0) + 1
         torch.testing.assert_close(box, torch.cat([first, beyond]).float(), atol=1.2, rtol=0)

@@ -15,7 +15,6 @@ from silot_gym.tracker import SlotTracker
 from tests.tiny import TINY
 
 DATA = atari.PIPELINE.parents[1] / "benchmarks" / "data"
-OURS = {"MOTA": 0.5, "AP": 0.4, "count_error": 3.0, "HOTA": 0.3, "IDF1": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,6 @@ def finished_run(tiny_checkpoint, truth_folder, tmp_path_factory):
     checkpoint = Checkpoint.load(tiny_checkpoint)
     frames = replace(checkpoint.frames, game="SpaceInvaders")
     replace(checkpoint, frames=frames, origin={"seed": 0, "seconds": 60.0}).save(folder)
-    (folder / "metrics.json").write_text(json.dumps({"protocol": "paper", **OURS}))
     info = RolloutInfo("SpaceInvaders", 4, True, 0.25, "none", 0, 10, 210, 160, {})
     store = RolloutStore.create(folder / "rollouts", info)
     with np.load(DATA / "SpaceInvaders.npz") as file:
@@ -61,7 +59,7 @@ def test_a_checkpoint_is_scored_beside_simpler_trackers(arguments):
     atari.main(arguments)
     report = json.loads((arguments.results / "atari_SpaceInvaders_0.json").read_text())
     assert report["seconds"] == {"training": 60.0}
-    assert report["paper_protocol"]["silot_gym"] == OURS
+    assert set(report["paper_protocol"]["silot_gym"]) == set(METRICS)
     assert set(report["paper_protocol"]["ConnComp"]) == set(METRICS)
     assert set(report["paper_protocol"]["SPAIR"]) == set(METRICS)
     for required in ("what_moves", "all_drawn"):
@@ -178,10 +176,16 @@ def test_the_table_goes_between_the_markers(results, capsys):
     assert "old" not in text
     assert capsys.readouterr().out.strip() in text
     mean, worst_count = "0.85 (0.80)", "0.85 (0.90)"
-    ours = f"| {mean} | {mean} | {worst_count} | {mean} | {mean} |"
+    ours = f"| {mean} | {mean} | {worst_count} | {mean} | {mean} | {mean} | {mean} |"
     assert f"| SpaceInvaders | silot_gym | 2 | 11.00 (12.00) {ours}" in text
-    assert "| SpaceInvaders | SILOT in the paper | — | — | 0.89 | 0.73 | 2.94 | — | — |" in text
-    assert "| WizardOfWor | ConnComp | 1 | — | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 |" in text
+    assert (
+        "| SpaceInvaders | SILOT in the paper | — | — | 0.89 | 0.73 | 2.94 | — | — | — | — |"
+        in text
+    )
+    assert (
+        "| WizardOfWor | ConnComp | 1 | — | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 |"
+        in text
+    )
     assert "| SpaceInvaders | what moves | SPAIR | 0.21 (0.20) |" in text
     assert "seeds 0, 1, on Abacus, 2 threads." in text
     table.main(table.Args(results, readme))
