@@ -192,13 +192,14 @@ def test_a_soft_edge_lies_between_an_edge_with_and_one_without_it() -> None:
 
 
 def test_a_blurred_edge_is_where_the_sprite_is_half_as_bright_as_inside() -> None:
-    """A rectangle that reaches from the middle of a texel to that of another, and its halo."""
+    """What is a tenth as bright or less is no edge, however far it reaches."""
     sprite = torch.zeros(1, 1, 8, 8)
-    profile = torch.tensor([0.0, 0.15, 0.5, 0.85, 1.0, 0.5, 0.1, 0.0])
+    profile = torch.tensor([0.0, 0.0, 0.3, 0.9, 1.0, 0.7, 0.05, 0.05])
     sprite[0, 0] = profile[:, None] * profile
-    box = box_of(sprite)
-    expected = torch.tensor([12.0, 18.0, 12.0, 18.0]) + torch.tensor([2.5, 2.5, 5.5, 5.5]) * TEXEL
-    torch.testing.assert_close(box, expected, atol=0.3, rtol=0)
+    first, last = 2.5 + 0.2 / 0.6, 6.5 - 0.45 / 0.65  # from one texel's centre to the next one's
+    corners = torch.tensor([first, first, last, last])
+    expected = torch.tensor([12.0, 18.0, 12.0, 18.0]) + corners * TEXEL
+    torch.testing.assert_close(box_of(sprite), expected)
 
 
 def test_the_box_is_where_interpolated_sprites_are_bright() -> None:
@@ -215,12 +216,11 @@ def test_the_box_is_where_interpolated_sprites_are_bright() -> None:
             for axis in (0, 1):  # x, y
                 profile = sprite.max(axis)
                 ends = []
-                for one in (profile, profile[::-1]):
-                    start = np.argmax(one > 0)
-                    half = one[start : start + 3].max() / 2
-                    ends.append(
-                        places[np.interp(places, np.arange(9) - 0.5, np.pad(one, 1)) > half][0]
-                    )
+                for side in (profile, profile[::-1]):
+                    start = np.argmax(side > 0)
+                    half = side[start : start + 3].max() / 2
+                    bright = np.interp(places, np.arange(9) - 0.5, np.pad(side, 1)) > half
+                    ends.append(places[bright][0])
                 ends = np.array([ends[0] / 7 - 0.5, 0.5 - ends[1] / 7])
                 expected = position[stream, n, axis].item() + ends * size[stream, n, axis].item()
                 np.testing.assert_allclose(boxes[stream, n, axis::2], expected, atol=0.005)
