@@ -24,13 +24,14 @@ from silot_gym.compatibility import check_device
 from silot_gym.evaluation.held_out import component_truth, paper_clips, paper_view, summary
 from silot_gym.evaluation.predict import predict
 from silot_gym.evaluation.protocol import score
-from silot_gym.model import SILOT
+from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import run
 from silot_gym.rollouts import RolloutStore, split
-from silot_gym.training.clips import ClipSampler
+from silot_gym.training.clips import CROP_SIZE, ClipSampler
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
+from silot_gym.training.sizes import fitted_to
 
 ENOUGH = 0.8  # MOTA; the time to it is reported
 
@@ -49,17 +50,17 @@ CHANGES = {
     "temperature": Change(
         "presence of temperature 1, as in the paper", {"presence_temperature": 1.0}
     ),
-    "size_prior": Change(
-        "the paper's anchor (30 pixels) and mean of sizes (3)",
-        {"anchor_size": (30.0, 30.0), "expected_size": (3.0, 3.0)},
+    "sizes": Change(
+        "the paper's sizes, whatever the game: anchor 30, start 15, mean 3 pixels",
+        {
+            "pixel_size": 1,
+            "anchor_size": (30.0, 30.0),
+            "initial_size": (15.0, 15.0),
+            "expected_size": (3.0, 3.0),
+        },
     ),
     "wide_size_prior": Change(
         "twice the standard deviation of the prior of sizes", {"size_prior_std": 1.0}
-    ),
-    "start_size": Change("boxes start at 20 pixels", {"initial_size": (20.0, 20.0)}),
-    "sizes": Change(
-        "boxes start at 12 pixels and have a mean of 4, whatever the game",
-        {"pixel_size": 1, "initial_size": (12.0, 12.0), "expected_size": (4.0, 4.0)},
     ),
     "stay_free": Change("tracked objects never held", schedule={"stay_held": 0.0}),
     "size_free": Change("sizes never held", schedule={"size_held": 0.0}),
@@ -79,7 +80,9 @@ CHANGES = {
     "object_attention": Change("objects attend to each other", {"object_attention": True}),
     "two_frames": Change("clips of two frames throughout", schedule={"curriculum": ((0.0, 2),)}),
     "no_dropout": Change("discovery in all frames", schedule={"discovery_dropout": 0.0}),
-    "presence_free": Change("presence never held", schedule={"presence_held": 0.0}),
+    "presence_free": Change(
+        "presence of discovered objects never held", schedule={"presence_held": 0.0}
+    ),
     "no_carry_over": Change("all clips are new ones", schedule={"carry_over": 1.0}),
     "no_anneal": Change("few objects asked for from the start", schedule={"count_anneal": 0.0}),
 }
@@ -144,8 +147,9 @@ def ablate(change: Change, finished: Checkpoint, args: Args) -> dict[str, Any]:
         for part in ("train", "validation")
     )
     torch.manual_seed(args.seed)
-    config = replace(finished.model.config, **change.model)
-    model, crop_size = SILOT(config), 48 * config.pixel_size
+    measured = fitted_to(ModelConfig(), train, finished.frames.background, CROP_SIZE)
+    config = replace(measured, **change.model)
+    model, crop_size = SILOT(config), CROP_SIZE * config.pixel_size
     watched: list[tuple[int, float, SILOT]] = []
     with TemporaryDirectory() as folder:
         fit(

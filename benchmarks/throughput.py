@@ -90,27 +90,33 @@ def main(args: Args) -> None:
     print(f"figures: {out}")
 
 
-def record(game: str, length: int) -> NDArray[np.uint8]:
-    """Frames (T, height, width, 3) of random play."""
+@dataclass(frozen=True)
+class Film:
+    """Frames of a game, (T, height, width, 3), and which of them begin an episode, (T,)."""
+
+    frames: NDArray[np.uint8]
+    first: NDArray[np.bool_]
+
+    def play(self, tracker: SlotTracker, t: int) -> None:
+        """Show a tracker its frame t; each lane is at another place of the film."""
+        places = np.arange(tracker.lanes) * len(self.frames) // tracker.lanes + t
+        places %= len(self.frames)
+        if self.first[places].any():
+            tracker.reset(np.flatnonzero(self.first[places]).tolist())
+        tracker.step(self.frames[places])
+
+
+def record(game: str, length: int) -> Film:
+    """Random play."""
     env = make_atari(game)
     env.action_space.seed(0)
-    frames = [env.reset(seed=0)[0]]
+    frames, first = [env.reset(seed=0)[0]], [True]
     while len(frames) < length:
         frame, _, terminated, truncated, _ = env.step(env.action_space.sample())
-        frames.append(env.reset()[0] if terminated or truncated else frame)
+        first.append(terminated or truncated)
+        frames.append(env.reset()[0] if first[-1] else frame)
     env.close()
-    return np.stack(frames)
-
-
-class Film:
-    """Frames for several lanes, each at another place of the same film."""
-
-    def __init__(self, frames: NDArray[np.uint8], lanes: int) -> None:
-        self.frames, self.lanes = frames, lanes
-        self.starts = np.arange(lanes) * (len(frames) // lanes)
-
-    def __getitem__(self, t: int) -> NDArray[np.uint8]:
-        return self.frames[(self.starts + t) % len(self.frames)]
+    return Film(np.stack(frames), np.array(first))
 
 
 class Stopwatch:
@@ -136,7 +142,7 @@ class Stopwatch:
             hook.remove()
 
 
-def tracking(checkpoint: Checkpoint, film: NDArray[np.uint8], args: Args) -> list[dict[str, Any]]:
+def tracking(checkpoint: Checkpoint, film: Film, args: Args) -> list[dict[str, Any]]:
     """Milliseconds a frame and lane, and the share of each stage, by lanes and slots."""
     model = checkpoint.model
     stages = {
@@ -147,18 +153,18 @@ def tracking(checkpoint: Checkpoint, film: NDArray[np.uint8], args: Args) -> lis
     rows = []
     for lanes in LANES:
         for slots in SLOTS:
-            tracker, frames = SlotTracker(checkpoint, lanes, slots), Film(film, lanes)
+            tracker = SlotTracker(checkpoint, lanes, slots)
             warm = max(2, args.frames // 5)
             for t in range(warm):
-                tracker.step(frames[t])
+                film.play(tracker, t)
             started = time.perf_counter()
             for t in range(warm, warm + args.frames):
-                tracker.step(frames[t])
+                film.play(tracker, t)
             total = time.perf_counter() - started
             watch = Stopwatch(stages, args.device)
             started = time.perf_counter()
-            for t in range(warm, warm + args.frames // 2 + 1):
-                tracker.step(frames[t])
+            for t in range(warm + args.frames, warm + args.frames * 3 // 2 + 1):
+                film.play(tracker, t)
             watched = time.perf_counter() - started
             watch.stop()
             share = {name: seconds / watched for name, seconds in watch.seconds.items()}
@@ -239,16 +245,15 @@ def learning(game: str, args: Args) -> dict[str, float]:
     }
 
 
-def soak(checkpoint: Checkpoint, film: NDArray[np.uint8], args: Args) -> dict[str, Any]:
+def soak(checkpoint: Checkpoint, film: Film, args: Args) -> dict[str, Any]:
     """Milliseconds a frame and peak memory in each tenth of a long run of 8 lanes."""
     lanes = 8
-    tracker, frames = SlotTracker(checkpoint, lanes), Film(film, lanes)
+    tracker = SlotTracker(checkpoint, lanes)
     steps = max(10, args.soak // lanes)
     tenths = []
     started, t = time.perf_counter(), 0
     for t in tqdm(range(steps), desc="soak", disable=not args.progress):
-        tracker.reset(np.flatnonzero((frames.starts + t) % len(film) == 0).tolist())
-        tracker.step(frames[t])
+        film.play(tracker, t)
         if (t + 1) % (steps // 10) == 0:
             now = time.perf_counter()
             megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

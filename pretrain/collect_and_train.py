@@ -38,7 +38,7 @@ from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import run
 from silot_gym.rollouts import Episode, RolloutStore, collect, split
 from silot_gym.training.background import LARGEST_OBJECT, BackgroundKind, estimate_background
-from silot_gym.training.clips import ClipSampler, check_crop
+from silot_gym.training.clips import CROP_SIZE, ClipSampler, check_crop
 from silot_gym.training.displays import find_displays
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.precision import best_precision
@@ -74,7 +74,7 @@ class Args:
     """Clips an update."""
     learning_rate: float = 1e-3
     """The highest learning rate."""
-    crop_size: int = 48
+    crop_size: int = CROP_SIZE
     """Side of the crops to train on, in pixels of --model.pixel-size."""
     background: BackgroundKind = "scenes"
     """What is taken for background: a colour, also one picture, or also one for each scene."""

@@ -12,6 +12,8 @@ from silot_gym.background import to_packed
 from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
 
+CROP_SIZE = 48
+"""Side of the crops to train on, in the model's pixels, if nothing else is said."""
 _EVENTFUL = 0.25
 """Share of the clips that are drawn among those in which most changes."""
 _MOST = 0.01
