@@ -53,7 +53,8 @@ class FrameConfig:
         """Frames (B, height, width, 3) uint8 to (B, 3, height, width) float32 in [0, 1].
 
         Background is black. All else is brighter than `DIMMEST`, so that a black object on a green
-        ground is seen, and a dark one counts about as much as a bright one.
+        ground is seen, and a dark one counts about as much as a bright one. (A model with larger
+        pixels averages this.)
 
         Args:
             frames: of any size; see `Background.drawn`.

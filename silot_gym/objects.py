@@ -11,10 +11,11 @@ from torch import Tensor
 class Objects:
     """Objects of B independent streams, K slots each (section 3.2 of the paper).
 
-    An empty slot has presence 0; its other attributes mean nothing.
+    An empty slot has presence 0; its other attributes mean nothing. Pixels are the model's, which
+    may be larger than the frame's (`ModelConfig.pixel_size`); `SILOT.boxes` has the frame's.
 
     Attributes:
-        position: (B, K, 2) float, centre (x, y) in pixels of the frame.
+        position: (B, K, 2) float, centre (x, y) in pixels.
         anchor: (B, K, 2) float, width and height in pixels of the largest object of its scale.
         size_logit: (B, K, 2) float, logit of (width, height) over the anchor.
         what: (B, K, A) float, appearance.

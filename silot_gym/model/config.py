@@ -25,8 +25,8 @@ class ModelConfig:
     """Scales at which objects are discovered: at scale 3, cells and anchors are three times as
     large. The paper has one."""
     glimpse_size: int = 16
-    """Side of glimpses and sprites in texels; 21 in the paper. It must be larger than most objects
-    in pixels: boxes grow to the size at which a texel is a pixel (at 12, all were 11.7 wide)."""
+    """Side of glimpses and sprites in texels; 21 in the paper. It must not be much smaller
+    than most objects: boxes grow to where a texel is a pixel (at 12, all were 11.7 wide)."""
     what_dim: int = 32
     """Length of the appearance vector; 64 in the paper: Atari's sprites are few and simple."""
     hidden_dim: int = 64

@@ -49,6 +49,8 @@ def test_a_run_leaves_a_checkpoint_figures_a_film_and_curves(finished: Path) -> 
     assert checkpoint.frames.game == "Pong"
     assert checkpoint.frames.background.colour == (144, 72, 17)
     assert checkpoint.origin["steps"] == 6
+    assert checkpoint.model.config.initial_size != TINY.initial_size  # as paddles are measured
+    assert checkpoint.model.config.num_slots == TINY.num_slots
     metrics = json.loads((finished / "metrics.json").read_text())
     assert {"MOTA", "AP", "count_error", "prior_MOTA", "command", "game"} <= metrics.keys()
     assert (finished / collect_and_train.OVERLAY).stat().st_size > 1000
@@ -103,6 +105,8 @@ def test_evaluate_scores_films_and_predicts(
         ({"minutes": 0.0}, "--minutes above 0"),
         ({"crop_size": 0}, "crop size of 1 or more .* got 0"),
         ({"crop_size": 500}, "no larger than the frames of 160 x 210, got 500"),
+        ({"crop_size": 24, "measure_sizes": False}, "--crop-size above the anchor's 24 pixels"),
+        ({"model": replace(TINY, pixel_size=2)}, "--model.pixel-size is measured"),
     ],
 )
 def test_wrong_arguments_are_refused_before_any_work(

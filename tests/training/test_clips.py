@@ -62,6 +62,17 @@ def test_where_most_changes_is_seen_often(length: int) -> None:
     assert 0.25 < eventful < 0.4
 
 
+def test_what_moves_is_seen_more_often_than_as_much_that_stands_still() -> None:
+    """A pixel that moves under a hundred of its colour that stand still."""
+    frames = np.zeros((40, 40, 50), np.uint8)
+    frames[:, :10, 40:] = 1
+    frames[np.arange(40), 35, np.arange(40)] = 1
+    sampler = ClipSampler([Episode(frames, PALETTE, np.zeros(40, np.int64))], FRAMES, 8)
+    clips = sampler.draw(np.random.default_rng(0), 400, 2)
+    alone = (clips[:, :, 0] > 0.5).flatten(2).sum(2).amax(1) == 1
+    assert 0.4 < alone.float().mean() < 0.6
+
+
 def test_the_same_generator_gives_the_same_clips() -> None:
     sampler = ClipSampler([episode(), episode(8)], FRAMES, 16)
     first, second = (sampler.draw(np.random.default_rng(3), 4, 2) for _ in range(2))
