@@ -27,8 +27,8 @@ class StepOutput:
             out; N is what the fullest of the batch needs (K before the first frame).
         propagated: (B, N) the same, moved to this frame.
         propagated_latents: how they were moved; None before the first frame.
-        discovered: (B, C) one object a cell (in play, a cell around which something is drawn that no
-            tracked object explains); None where discovery was left out.
+        discovered: (B, C) one object a cell (in play, a cell around which something is drawn that
+            no tracked object explains); None where discovery was left out.
         discovered_latents: how they were found.
     """
 
