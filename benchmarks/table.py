@@ -16,6 +16,7 @@ TRACKERS = ("silot_gym", "SPAIR", "ConnComp")
 REQUIRED = {"what_moves": "what moves", "all_drawn": "all that is drawn"}
 LARGE_IS_BAD = ("count_error", "minutes")
 NONE = "—"
+RUNS = ("seeds", "minutes")
 EXPECTED = {"game", "seed", "seconds", "cpu", "threads", "paper_protocol"}
 
 ABLATIONS = "ablation_*.json"
@@ -75,20 +76,20 @@ def layout(reports: Sequence[Report]) -> str:
         game: [report for report in reports if report["game"] == game]
         for game in dict.fromkeys(report["game"] for report in reports)
     }
-    paper = [row for game, seeds in games.items() for row in _paper_rows(game, seeds)]
+    paper = [row for game in games if game in PAPER for row in _paper_rows(game, games[game])]
     memory = [row for game, seeds in games.items() for row in _memory_rows(game, seeds)]
     parts = [
         "Mean over seeds, and in brackets the worst of them; minutes are wall-clock for collection,"
         " training and scoring. SPAIR is discovery alone with the same weights, frame by frame,"
         " linked by the Hungarian algorithm; ConnComp links regions of one colour.",
         "Paper's protocol, clips of 8 held-out frames:",
-        _markdown(("game", "tracker", "seeds", "minutes", *METRICS), paper),
+        _markdown(("game", "tracker", *RUNS, *METRICS), paper),
     ]
     if memory:
         parts += [
             "Truth from the console's memory, 8 sequences of 64 frames"
             " ([what counts](benchmarks/data/README.md)):",
-            _markdown(("game", "required", "tracker", *MEMORY_METRICS), memory),
+            _markdown(("game", "required", "tracker", *RUNS, *MEMORY_METRICS), memory),
         ]
     machines = dict.fromkeys(_machine(report) for report in reports)
     seeds = dict.fromkeys(str(seed) for seed in sorted({report["seed"] for report in reports}))
@@ -132,13 +133,11 @@ def insert(readme: Path, table: str) -> str:
 
 
 def _paper_rows(game: str, seeds: Sequence[Report]) -> Iterable[Sequence[str]]:
-    totals = [{"minutes": r["seconds"]["total"] / 60} for r in seeds if "total" in r["seconds"]]
     for tracker in TRACKERS:
-        minutes = _cell("minutes", totals if tracker == "silot_gym" else [])
         found = [report["paper_protocol"].get(tracker, {}) for report in seeds]
         cells = [_cell(metric, found) for metric in METRICS]
-        yield game, tracker, str(len(seeds)), minutes, *cells
-    if game in PAPER and PAPER[game].figures:
+        yield game, tracker, *_runs(seeds, tracker), *cells
+    if PAPER[game].figures:
         cells = [_cell(metric, [PAPER[game].figures]) for metric in METRICS]
         yield game, "SILOT in the paper", NONE, NONE, *cells
 
@@ -148,7 +147,14 @@ def _memory_rows(game: str, seeds: Sequence[Report]) -> Iterable[Sequence[str]]:
     for key, required in REQUIRED.items() if scored else ():
         for tracker in TRACKERS:
             found = [figures.get(key, {}).get(tracker, {}) for figures in scored]
-            yield game, required, tracker, *(_cell(metric, found) for metric in MEMORY_METRICS)
+            cells = [_cell(metric, found) for metric in MEMORY_METRICS]
+            yield game, required, tracker, *_runs(seeds, tracker), *cells
+
+
+def _runs(seeds: Sequence[Report], tracker: str) -> tuple[str, str]:
+    """How many runs a row is of, and the minutes that each took, which are the model's."""
+    totals = [{"minutes": r["seconds"]["total"] / 60} for r in seeds if "total" in r["seconds"]]
+    return str(len(seeds)), _cell("minutes", totals if tracker == "silot_gym" else [])
 
 
 def _cell(metric: str, found: Iterable[Mapping[str, float]]) -> str:

@@ -186,7 +186,7 @@ def test_the_table_goes_between_the_markers(results, capsys):
         "| WizardOfWor | ConnComp | 1 | — | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 |"
         in text
     )
-    assert "| SpaceInvaders | what moves | SPAIR | 0.21 (0.20) |" in text
+    assert "| SpaceInvaders | what moves | SPAIR | 2 | — | 0.21 (0.20) |" in text
     assert "seeds 0, 1, on Abacus, 2 threads." in text
     table.main(table.Args(results, readme))
     assert readme.read_text() == text
