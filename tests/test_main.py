@@ -19,7 +19,7 @@ def test_bundled_checkpoints_are_listed_with_their_figures(
         if figures is not None:
             (tmp_path / game / checkpoint.METRICS).write_text(json.dumps(figures))
     __main__.main()
-    head, boxing, pong = capsys.readouterr().out.splitlines()
+    _, head, boxing, pong = capsys.readouterr().out.splitlines()
     assert head.split() == ["checkpoint", "MOTA", "HOTA", "IDF1", "AP", "count_error"]
     assert boxing.split() == ["Boxing", "—", "—", "—", "—", "—"]
     assert pong.split() == ["Pong", "0.93", "—", "—", "0.50", "—"]
