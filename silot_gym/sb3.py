@@ -23,8 +23,11 @@ class SILOTVecWrapper(VecEnvWrapper):
     seen last of the old one, and `info["objects"]` belongs to the first frame of the new one.
 
     Example:
-        >>> envs = make_vec_env(lambda: silot_gym.make_atari("Pong"), 8)      # doctest: +SKIP
-        >>> agent = PPO("MlpPolicy", SILOTVecWrapper(envs, "runs/Pong-0"))    # doctest: +SKIP
+        >>> envs = DummyVecEnv([lambda: silot_gym.make_atari("SpaceInvaders")] * 2)
+        >>> envs = SILOTVecWrapper(envs, num_slots=50)
+        >>> envs.reset().shape
+        (2, 50, 40)
+        >>> envs.close()
     """
 
     def __init__(

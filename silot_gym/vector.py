@@ -32,9 +32,12 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
     - disabled: lanes in the `reset_mask` of `reset` are forgotten, the others stay as they are.
 
     Example:
-        >>> envs = gym.make_vec("ALE/Pong-v5", 8)                             # doctest: +SKIP
-        >>> envs = SILOTObjectVectorWrapper(envs, "runs/Pong-0")              # doctest: +SKIP
-        >>> observations, infos = envs.reset(seed=0)  # (8, K, D)             # doctest: +SKIP
+        >>> envs = SyncVectorEnv([lambda: silot_gym.make_atari("SpaceInvaders")] * 2)
+        >>> envs = SILOTObjectVectorWrapper(envs, num_slots=50)
+        >>> observations, infos = envs.reset(seed=0)
+        >>> observations.shape
+        (2, 50, 40)
+        >>> envs.close()
     """
 
     def __init__(

@@ -39,9 +39,13 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         In a worker process (`AsyncVectorEnv`, `SubprocVecEnv`) torch is set to one thread.
 
     Example:
-        >>> env = SILOTObjectWrapper(silot_gym.make_atari("SpaceInvaders"))  # doctest: +SKIP
-        >>> obs, info = env.reset(seed=0)                                    # doctest: +SKIP
-        >>> centres = obs[:, env.slot_layout["where"]][:, :2]                # doctest: +SKIP
+        >>> env = SILOTObjectWrapper(silot_gym.make_atari("SpaceInvaders"))
+        >>> obs, info = env.reset(seed=0)
+        >>> centres = obs[:, env.slot_layout["where"]][:, :2]
+        >>> tracked = info["objects"]["track_id"] >= 0
+        >>> bool((centres[tracked] > 0).all() and (centres[~tracked] == 0).all())
+        True
+        >>> env.close()
     """
 
     def __init__(
