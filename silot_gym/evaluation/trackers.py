@@ -17,7 +17,6 @@ from silot_gym.background import Colour
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.connected_components import (
-    AROUND,
     annotate,
     connected_components,
     link,
@@ -144,9 +143,4 @@ def tuned_components(clips: Sequence[NDArray[np.uint8]], background: Colour) -> 
         )
     ]
     truth = [annotate(clip, background) for clip in clips]
-
-    def mota(one: Components) -> float:
-        found = [tracks.grown(AROUND) for tracks in one.tracks(clips)]
-        return tracking_metrics(truth, found).mota
-
-    return max(candidates, key=mota)
+    return max(candidates, key=lambda one: tracking_metrics(truth, one.tracks(clips)).mota)
