@@ -38,14 +38,15 @@ class Checkpoint:
         model: in evaluation mode.
         frames: the frames it was made for.
         num_slots: K in play.
-        presence_threshold: presence in [0, 1] from which on a slot counts as an object.
+        presence_threshold: presence in [0, 1] from which on a slot counts as an object. Below one
+            half, since the presence of a track that was in doubt once does not rise again.
         origin: how it was made (command, seed, steps, package versions).
     """
 
     model: SILOT
     frames: FrameConfig
     num_slots: int = 64
-    presence_threshold: float = 0.5
+    presence_threshold: float = 0.3
     origin: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: str | Path) -> None:

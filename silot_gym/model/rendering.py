@@ -13,8 +13,12 @@ _ALPHA_SCALE, _ALPHA_BIAS = 0.1, 5.0
 """The paper's for Atari: sprites are opaque rectangles, and stay so."""
 _DARK = -1.5
 """What sprites start from: of brightness .05, so that they hide little before they are learned."""
-_VISIBLE = 0.1
-"""Brightness, as a share of a sprite's brightest texel, from which on a texel may be an edge's."""
+_VISIBLE = 0.3
+"""Brightness of a row or column of a sprite, as a share of its brightest texel's, up to which it is
+a gap."""
+_PART = 0.35
+"""What is beyond a gap belongs to the object if it has at least so much of the light that its
+brightest part has: stripes do, a dot beside a ghost does not."""
 _EDGE = 3
 """Texels over which an edge is blurred, about."""
 _BLACK = 0.02
@@ -84,8 +88,9 @@ def visible_boxes(shown: Tensor, position: Tensor, size: Tensor) -> Tensor:
 
     A sprite is opaque, so that a box that is too large costs its object nothing where there is
     nothing beside it; only the prior of the size makes boxes tight, and a strong one cuts large
-    objects into pieces. Here the prior may be weak: what is black is not part of an object. Sprites
-    are blurred, and an edge is where one is half as bright as just inside of it.
+    objects into pieces. Here the prior may be weak: what is black is not part of an object, nor is
+    a little thing beyond a gap (a ghost's sprite may show the dots beside it). Sprites are blurred,
+    and an edge is where one is half as bright as just inside of it.
 
     Args:
         shown: (B, N, s, s) brightness of the sprites' texels, in [0, 1].
@@ -95,18 +100,35 @@ def visible_boxes(shown: Tensor, position: Tensor, size: Tensor) -> Tensor:
     Returns:
         (B, N, 4) boxes (x0, y0, x1, y1) in pixels; a black sprite has its whole box.
     """
-    corner = position - size / 2
     least = (_VISIBLE * shown.amax((-1, -2))).clamp(min=_BLACK)
-    across, down = shown.amax(-2), shown.amax(-1)
-    first = [_first_edge(profile, least) for profile in (across, down)]
-    last = [1 - _first_edge(profile.flip(-1), least) for profile in (across, down)]
-    ends = torch.stack([torch.stack(first, -1), torch.stack(last, -1)], -2)  # (B, N, 2, 2)
+    profiles = torch.stack([shown.amax(-2), shown.amax(-1)], -2)  # (B, N, 2, s): across, down
+    light = torch.stack([shown.sum(-2), shown.sum(-1)], -2)
+    profiles = _parts(profiles, light, least[..., None, None])
+    ends = torch.stack([_first_edge(profiles), 1 - _first_edge(profiles.flip(-1))], -2)
+    corner = position - size / 2
     return (corner[..., None, :] + ends * size[..., None, :]).flatten(-2)
 
 
-def _first_edge(profile: Tensor, least: Tensor) -> Tensor:
-    """Where profiles (..., s) first rise to half of what follows, once above `least` (...)."""
-    start = (profile > least[..., None]).int().argmax(-1, keepdim=True)
+def _parts(profile: Tensor, light: Tensor, least: Tensor) -> Tensor:
+    """Profiles (..., s) of what is an object's: 0 in gaps and where little is beyond them.
+
+    Args:
+        profile: (..., s) the brightest texel of each row or column.
+        light: (..., s) the sum of its texels.
+        least: (..., 1) what is brighter is no gap.
+    """
+    above = profile > least
+    begins = above & ~functional.pad(above, (1, 0))[..., :-1]
+    part = above * begins.cumsum(-1)  # 1, 2, ... in the parts, 0 between them
+    weight = functional.pad(torch.zeros_like(light), (1, 0))
+    weight = weight.scatter_add(-1, part, light * above)
+    large = weight >= _PART * weight.amax(-1, keepdim=True)
+    return profile * (above & large.gather(-1, part))
+
+
+def _first_edge(profile: Tensor) -> Tensor:
+    """Where profiles (..., s) first rise to half of what follows."""
+    start = (profile > 0).int().argmax(-1, keepdim=True)
     inside = start + torch.arange(_EDGE, device=profile.device)
     plateau = profile.gather(-1, inside.clamp(max=profile.shape[-1] - 1)).amax(-1)
     return _first_visible(profile, (plateau / 2).clamp(min=_BLACK))

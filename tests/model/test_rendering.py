@@ -184,7 +184,7 @@ def test_the_box_of_a_lit_rectangle_is_the_rectangle(rows: slice, columns: slice
 def test_a_soft_edge_lies_between_an_edge_with_and_one_without_it() -> None:
     without, whole = lit(slice(3, 5), slice(3, 6)), lit(slice(3, 5), slice(2, 6))
     edges = [box_of(without)[0]]
-    for share in (0.3, 0.5, 0.7):
+    for share in (0.4, 0.5, 0.7):
         edges.append(box_of(without.lerp(whole, share))[0])
         assert torch.equal(box_of(without.lerp(whole, share))[1:], box_of(without)[1:])
     edges.append(box_of(whole)[0])
@@ -192,11 +192,11 @@ def test_a_soft_edge_lies_between_an_edge_with_and_one_without_it() -> None:
 
 
 def test_a_blurred_edge_is_where_the_sprite_is_half_as_bright_as_inside() -> None:
-    """What is a tenth as bright or less is no edge, however far it reaches."""
+    """What is three tenths as bright or less counts as black, however far it reaches."""
     sprite = torch.zeros(1, 1, 8, 8)
-    profile = torch.tensor([0.0, 0.0, 0.3, 0.9, 1.0, 0.7, 0.05, 0.05])
+    profile = torch.tensor([0.0, 0.0, 0.4, 0.9, 1.0, 0.7, 0.05, 0.05])
     sprite[0, 0] = profile[:, None] * profile
-    first, last = 2.5 + 0.2 / 0.6, 6.5 - 0.45 / 0.65  # from one texel's centre to the next one's
+    first, last = 2.5 + 0.1 / 0.5, 6.5 - 0.5 / 0.7  # from one texel's centre to the next one's
     corners = torch.tensor([first, first, last, last])
     expected = torch.tensor([12.0, 18.0, 12.0, 18.0]) + corners * TEXEL
     torch.testing.assert_close(box_of(sprite), expected)
@@ -260,15 +260,22 @@ def test_brightness_does_not_change_the_box(share: float) -> None:
     torch.testing.assert_close(box_of(share * sprite), box_of(sprite))
 
 
-def test_a_dim_speck_is_left_out_and_a_brighter_one_is_not() -> None:
-    sprite = lit(slice(3, 5), slice(3, 5))
-    dim, brighter = sprite.clone(), sprite.clone()
-    dim[..., 0, 7], brighter[..., 0, 7] = 0.04 * 0.8, 0.3 * 0.8
-    assert torch.equal(box_of(dim), box_of(sprite))
-    x0, y0, x1, y1 = (box_of(brighter) - box_of(sprite)).tolist()
-    assert (x0, y1) == (0, 0)
-    assert y0 < -6  # of the 9 pixels between the speck's edge and the square's
-    assert x1 > 4  # of 6
+@pytest.mark.parametrize("gap", [1, 3])
+@pytest.mark.parametrize("beyond", [0.3, 1.0])
+def test_what_lies_beyond_a_gap_is_not_part_of_the_object(gap: int, beyond: float) -> None:
+    alone = lit(slice(3, 6), slice(0, 3))
+    both = alone.clone()
+    both[..., 4, 3 + gap] = beyond * 0.8
+    assert torch.equal(box_of(both), box_of(alone))
+    assert torch.equal(box_of(both.mT), box_of(alone.mT))
+
+
+def test_dim_parts_that_touch_a_bright_one_are_part_of_the_object() -> None:
+    sprite = lit(slice(3, 5), slice(2, 4))
+    larger = sprite + lit(slice(3, 5), slice(4, 7), 0.3)
+    x0, y0, x1, y1 = (box_of(larger) - box_of(sprite)).tolist()
+    assert (x0, y0, y1) == (0, 0, 0)
+    assert x1 == pytest.approx(6, abs=0.5)  # three texels
 
 
 @pytest.mark.parametrize("outside", ["black", "transparent"])
