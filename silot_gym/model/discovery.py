@@ -33,10 +33,10 @@ from silot_gym.objects import Objects, first_rows, squash
 _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
 """How far an object's centre may lie from its cell's corner, in cells (b_min, b_max)."""
 
-_NEIGHBOURHOOD = 5
-"""Side, in cells, of what the fused features of a cell depend on: two convolutions of 3 x 3."""
-_COST_OF_ONE = 25
-"""One cell with its neighbourhood takes as long as so many cells of a whole frame, as measured."""
+_REACH = 2
+"""How far, in cells, the fused features of a cell look: two convolutions of 3 x 3."""
+_COST_OF_FOUR = 36
+"""Four cells with their neighbourhood take as long as so many cells of a whole frame, as measured."""
 _LOOSE = 1.0
 """Pixels by which a tracked object may be larger than its box."""
 _SURE = 0.5
@@ -98,8 +98,8 @@ class Discovery(nn.Module):
         found = []
         for scale in self.config.scales:
             nearer = replace(propagated, position=propagated.position / scale)
-            wanted = _unexplained(frame, propagated, CELL_SIZE * scale) if sparse else None
-            objects, latents = self._at_scale(shrunk(frame, scale), nearer, held, wanted)
+            joints = _unexplained(frame, propagated, CELL_SIZE * scale) if sparse else None
+            objects, latents = self._at_scale(shrunk(frame, scale), nearer, held, joints)
             here = {"position": objects.position * scale, "anchor": objects.anchor * scale}
             found.append((replace(objects, **here), latents))
         if len(found) == 1:
@@ -110,15 +110,20 @@ class Discovery(nn.Module):
         )
 
     def _at_scale(
-        self, frame: Tensor, propagated: Objects, held: Held, wanted: Tensor | None
+        self, frame: Tensor, propagated: Objects, held: Held, joints: Tensor | None
     ) -> tuple[Objects, Latents]:
-        """One object for each cell, or each wanted one (B, C), at the only scale that there is."""
+        """One object for each cell at the only scale that there is.
+
+        Or only for cells of which a corner is among `joints`, (B, rows + 1, columns + 1) bool.
+        """
         rows, columns = grid_size(frame)
         top_down = self.attention(propagated, describe(propagated), rows, columns)
         top_down = top_down.mT.unflatten(-1, (rows, columns))
         corner = cell_corners(rows, columns, frame.device)
-        fused = self._features(frame, top_down, wanted)
-        if wanted is not None:
+        fused = self._features(frame, top_down, joints)
+        wanted = None
+        if joints is not None:
+            wanted = functional.max_pool2d(joints.float(), 2, 1).flatten(1) > 0
             cells = first_rows(wanted)
             fused = fused.take_along_dim(cells[..., None], 1)
             corner, wanted = corner[cells], wanted.gather(1, cells)
@@ -175,27 +180,30 @@ class Discovery(nn.Module):
         config = self.config
         return (torch.tensor(config.initial_size) / torch.tensor(config.anchor_size)).logit()
 
-    def _features(self, frame: Tensor, top_down: Tensor, wanted: Tensor | None) -> Tensor:
+    def _features(self, frame: Tensor, top_down: Tensor, joints: Tensor | None) -> Tensor:
         """What is known of cells, (B, C, features): what is seen there, and which objects are.
 
-        `top_down` has the latter, (B, features, rows, columns). If only some cells are `wanted`,
-        (B, C) bool, features of others may be anything.
+        `top_down` has the latter, (B, features, rows, columns). If only cells at some joints are
+        wanted, features of others may be anything.
         """
-        if wanted is not None and _COST_OF_ONE * int(wanted.sum()) < wanted.numel():
-            return self._features_of_some(frame, top_down, wanted)
+        if joints is not None:
+            cells = top_down[:, 0].numel()
+            if _COST_OF_FOUR * int(joints.sum()) < cells:
+                return self._features_of_some(frame, top_down, joints)
         fused: Tensor = self.fuse(torch.cat([self.backbone(with_margin(frame)), top_down], 1))
         return fused.flatten(2).mT
 
-    def _features_of_some(self, frame: Tensor, top_down: Tensor, wanted: Tensor) -> Tensor:
-        """The same from the neighbourhoods of wanted cells only; 0 for others."""
+    def _features_of_some(self, frame: Tensor, top_down: Tensor, joints: Tensor) -> Tensor:
+        """The same from the neighbourhoods of joints only, four cells each; 0 for other cells."""
         rows, columns = top_down.shape[-2:]
-        stream, cell = wanted.nonzero(as_tuple=True)
-        row, column = cell // columns, cell % columns
-        reach, side = _NEIGHBOURHOOD // 2, RECEPTIVE_FIELD + (_NEIGHBOURHOOD - 1) * CELL_SIZE
-        near = _squares(with_margin(frame, reach), stream, row, column, side, CELL_SIZE)
-        known = functional.pad(top_down, (reach,) * 4)
-        known = _squares(known, stream, row, column, _NEIGHBOURHOOD)
-        step = torch.arange(-reach, reach + 1, device=frame.device)
+        stream, row, column = joints.nonzero(as_tuple=True)
+        beyond = _REACH + 1  # cells: the first joint's first cell is outside of the frame
+        cells = 2 + 2 * _REACH
+        side = RECEPTIVE_FIELD + (cells - 1) * CELL_SIZE
+        near = _squares(with_margin(frame, beyond), stream, row, column, side, CELL_SIZE)
+        known = functional.pad(top_down, (beyond,) * 4)
+        known = _squares(known, stream, row, column, cells)
+        step = torch.arange(cells, device=frame.device) - beyond
         y, x = (row[:, None] + step)[:, :, None], (column[:, None] + step)[:, None]
         # Beyond the frame, all features are zero.
         inside = ((y >= 0) & (y < rows) & (x >= 0) & (x < columns))[:, None]
@@ -206,9 +214,11 @@ class Discovery(nn.Module):
             rectify(functional.conv2d(fused, first.weight, first.bias)) * inside[..., 1:-1, 1:-1]
         )
         fused = functional.conv2d(fused, second.weight, second.bias)
-        features = fused.new_zeros(*wanted.shape, fused.shape[1])
-        features[stream, cell] = fused[..., 0, 0]
-        return features
+        features = fused.new_zeros(len(frame), rows + 2, columns + 2, fused.shape[1])
+        for down in (0, 1):
+            for right in (0, 1):
+                features[stream, row + down, column + right] = fused[..., down, right]
+        return features[:, 1:-1, 1:-1].flatten(1, 2)
 
 
 def _squares(
@@ -220,12 +230,13 @@ def _squares(
 
 
 def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
-    """Whether something is drawn outside of all objects where each cell's object may be.
+    """Where something is drawn outside of all objects, by the joint of four cells next to it.
 
-    Not only in the cell itself: what is small may be left to a neighbour in which nothing is.
+    A cell's object may have its centre half a cell outside of it, so that each of the four may
+    have found it: what is small may be left to a neighbour in which nothing is.
 
     Returns:
-        (B, C) bool.
+        (B, rows + 1, columns + 1) bool.
     """
     height, width = frame.shape[-2:]
     half = objects.size / 2 + _LOOSE
@@ -239,6 +250,5 @@ def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
     covered = (there * inside(1, height)).mT @ inside(0, width) > 0
     left = frame.amax(1, keepdim=True).masked_fill(covered[:, None], 0)
     padded = functional.pad(left, (0, -width % cell_size, 0, -height % cell_size))
-    wide = round((_OFFSET_MAX - _OFFSET_MIN) * cell_size)
-    around = round(-_OFFSET_MIN * cell_size)
-    return functional.max_pool2d(padded, wide, cell_size, around).flatten(1) > 0
+    joints = functional.max_pool2d(padded, cell_size, cell_size, cell_size // 2)
+    return joints[:, 0] > 0

@@ -150,7 +150,7 @@ def test_nothing_drawn_is_found_only_by_cells_that_are_left_out() -> None:
 def test_with_nothing_tracked_all_that_is_drawn_is_found(
     scales: tuple[int, ...], cost: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("silot_gym.model.discovery._COST_OF_ONE", cost)
+    monkeypatch.setattr("silot_gym.model.discovery._COST_OF_FOUR", cost)
     model = small_model(replace(TINY, scales=scales))
     frame = torch.rand(2, 3, 50, 83) + 0.01
     full, _ = model.discovery(frame, model.empty_objects(2))
@@ -179,8 +179,10 @@ def test_some_cells_are_known_from_their_neighbourhoods(height: int, width: int)
     frame = torch.rand(2, 3, height, width)
     top_down = torch.randn(2, TINY.feature_dim, rows, columns)
     everywhere = discovery._features(frame, top_down, None)
-    for wanted in (torch.ones(2, rows * columns), torch.rand(2, rows * columns) < 0.3):
-        some = discovery._features_of_some(frame, top_down, wanted.bool())
+    few = torch.rand(2, rows + 1, columns + 1) < 0.1
+    for joints in (torch.ones_like(few), few):
+        some = discovery._features_of_some(frame, top_down, joints)
+        wanted = joints.unfold(1, 2, 1).unfold(2, 2, 1).flatten(3).any(-1).flatten(1)
         torch.testing.assert_close(some, everywhere * wanted[..., None], atol=1e-5, rtol=1e-5)
 
 
