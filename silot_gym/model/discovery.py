@@ -36,7 +36,7 @@ _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
 _REACH = 2
 """How far, in cells, the fused features of a cell look: two convolutions of 3 x 3."""
 _COST_OF_FOUR = 36
-"""Four cells with their neighbourhood take as long as so many cells of a whole frame, as measured."""
+"""So many cells of a whole frame take as long as four cells with their neighbourhood, about."""
 _LOOSE = 1.0
 """Pixels by which a tracked object may be larger than its box."""
 _SURE = 0.5
