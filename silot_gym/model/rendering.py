@@ -21,6 +21,8 @@ _PART = 0.35
 brightest part has: stripes do, a dot beside a ghost does not."""
 _EDGE = 3
 """Texels over which an edge is blurred, about."""
+_FAINT = 0.01
+"""How much what is black hides, in comparison with what is white."""
 _BLACK = 0.02
 """Brightness up to which nothing is ever seen."""
 
@@ -180,7 +182,10 @@ class Renderer(nn.Module):
         """Objects of B streams to frames (B, 3, height, width) in [0, 1] on black."""
         colour, alpha = self.sprites(objects.what)
         alpha = alpha * objects.presence[..., None, None, None]
-        importance = alpha * objects.depth[..., None, None, None]
+        # What is dark hides little, or the opaque rectangle that a sprite is would cover what is
+        # beside it. The brightest texel nearby counts: within an edge, all texels weigh the same.
+        bright = functional.max_pool2d(colour.amax(-3).flatten(0, 1), 3, 1, 1).view_as(alpha)
+        importance = alpha * objects.depth[..., None, None, None] * (bright + _FAINT)
         layers = torch.cat([importance * colour, importance, alpha], -3)  # (B, K, 5, s, s)
         x, y = objects.position.unbind(-1)
         size_x, size_y = objects.size.unbind(-1)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -93,8 +94,10 @@ def render_by_loop(renderer: Renderer, objects: Objects, height: int, width: int
                 for i, j in near:
                     weight = (1 - abs(v - i)) * (1 - abs(u - j))
                     seen = weight * alpha[k, 0, i, j] * objects.presence[0, k]
-                    mixed += seen * objects.depth[0, k] * colour[k, :, i, j]
-                    weights = weights + seen * objects.depth[0, k]
+                    nearby = colour[k, :, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2]
+                    importance = seen * objects.depth[0, k] * (nearby.max() + 0.01)
+                    mixed += importance * colour[k, :, i, j]
+                    weights = weights + importance
                     opacity = opacity + seen
             if weights > 0:
                 frame[:, row, column] = mixed / (weights + 1e-6) * opacity.clamp(max=1)
@@ -127,6 +130,33 @@ def test_the_nearer_object_covers_the_other() -> None:
     inside = (..., slice(16, 24), slice(16, 24))  # at the soft edge, opacities add up
     covered, single = renderer(near, 40, 40)[inside], renderer(alone, 40, 40)[inside]
     torch.testing.assert_close(covered, single, atol=0.01, rtol=0)
+
+
+def test_what_is_dark_hides_little() -> None:
+    """A dim object is seen through the black part of a nearer one's opaque sprite."""
+    sprites = torch.full((2, 4, 6, 6), -5.0)
+    sprites[:, 3] = 5  # opaque
+    sprites[0, :3, :, :2] = 5  # white on its left side
+    sprites[1, :3] = -0.5  # gray
+    renderer = Renderer(CONFIG)
+    renderer.sprites = (
+        lambda what: (  # type: ignore[method-assign]
+            sprites[None, :, :3].sigmoid(),
+            sprites[None, :, 3:].sigmoid(),
+        )
+    )
+    objects = some_objects(2).map(lambda value: value[:1])
+    objects = replace(
+        objects,
+        position=torch.full((1, 2, 2), 20.0),
+        size_logit=torch.zeros(1, 2, 2),
+        presence=torch.ones(1, 2),
+        depth_logit=torch.zeros(1, 2),
+    )
+    seen = renderer(objects, 40, 40)[0, 0, 20]
+    left, right = seen[16], seen[23]  # of the 10 pixels of the smaller one
+    assert left > 0.7  # between gray and white, which hides more
+    assert right.item() == pytest.approx(torch.tensor(-0.5).sigmoid().item(), rel=0.05)
 
 
 def test_empty_slots_and_no_slots_give_a_black_frame() -> None:
