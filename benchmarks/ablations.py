@@ -21,7 +21,8 @@ from lightning_fabric import Fabric
 
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.compatibility import check_device
-from silot_gym.evaluation.held_out import component_truth, paper_clips, paper_view, summary
+from silot_gym.evaluation.connected_components import annotate
+from silot_gym.evaluation.held_out import paper_clips, paper_view, summary
 from silot_gym.evaluation.predict import predict
 from silot_gym.evaluation.protocol import score
 from silot_gym.model import SILOT, ModelConfig
@@ -168,8 +169,8 @@ def ablate(change: Change, finished: Checkpoint, args: Args) -> dict[str, Any]:
             progress=args.progress,
             watch=lambda step, seconds: watched.append((step, seconds, copy.deepcopy(model))),
         )
-    clips = paper_clips(finished.frames.game, validation, args.clips)
-    truth = component_truth(finished, clips)
+    clips = paper_clips(finished.frames, validation, args.clips)
+    truth = [annotate(clip, finished.frames.background.colour) for clip in clips]
     curve = []
     for step, seconds, watched_model in watched:
         checkpoint = replace(finished, model=watched_model.cpu().eval())

@@ -25,13 +25,8 @@ from numpy.typing import NDArray
 from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.compatibility import check_device
-from silot_gym.evaluation.held_out import (
-    component_truth,
-    paper_clips,
-    paper_protocol,
-    paper_view,
-    summary,
-)
+from silot_gym.evaluation.connected_components import annotate
+from silot_gym.evaluation.held_out import paper_clips, paper_protocol, paper_view, summary
 from silot_gym.evaluation.memory_truth import Requirement, load_memory_truth, score_memory
 from silot_gym.evaluation.protocol import METRICS, PAPER, score
 from silot_gym.evaluation.trackers import Components, slot_tracks, spair_tracks, tuned_components
@@ -93,7 +88,7 @@ def main(args: Args) -> None:
     }
 
     _say(args, "tuning ConnComp on validation clips")
-    clips = paper_clips(game, parts["validation"], TUNING_CLIPS)
+    clips = paper_clips(checkpoint.frames, parts["validation"], TUNING_CLIPS)
     components = tuned_components(
         _without_background(paper_view(checkpoint), clips), checkpoint.frames.background.colour
     )
@@ -204,8 +199,8 @@ def _paper_figures(
 ) -> dict[str, Figures]:
     """Figures by tracker on held-out clips."""
     ours = paper_protocol(checkpoint, episodes, num_clips=num_clips)
-    seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
-    truth = component_truth(checkpoint, seen)
+    seen = paper_clips(checkpoint.frames, episodes, num_clips)
+    truth = [annotate(clip, checkpoint.frames.background.colour) for clip in seen]
     others: dict[str, list[Tracks]] = {
         "SPAIR": spair_tracks(paper_view(checkpoint), np.stack(seen), LEAST_CONFIDENCE),
         "ConnComp": components.tracks(_without_background(paper_view(checkpoint), seen)),

@@ -16,7 +16,7 @@ def main() -> None:
             "`python pretrain/collect_and_train.py --game <Game>`"
         )
         return
-    print("held-out episodes against connected components of one colour (README: How good it is)")
+    print("held-out episodes against connected regions of one colour (a car in two colours is two)")
     width = max(map(len, folders))
     print("checkpoint".ljust(width), *(name.rjust(11) for name in FIGURES))
     for name, folder in folders.items():

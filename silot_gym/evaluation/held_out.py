@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from silot_gym.background import pack_colours
+from silot_gym.background import pack_colours, within
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.draw import draw_boxes
 from silot_gym.evaluation.connected_components import annotate
 from silot_gym.evaluation.predict import follow, predict
 from silot_gym.evaluation.protocol import PAPER, clips, score
-from silot_gym.evaluation.tracks import Tracks
+from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
 
 CLIP_LENGTH = 8
@@ -29,7 +29,8 @@ def paper_protocol(
     """Figures under the paper's protocol (section 4.3): clips of 8 frames, connected components.
 
     Args:
-        checkpoint: the model; a game of the paper is cropped as there.
+        checkpoint: the model; a game of the paper is cropped as there, of others only what play
+            shows counts.
         episodes: held out from training.
         num_clips: clips to score, always the same ones of the same episodes.
 
@@ -37,8 +38,8 @@ def paper_protocol(
         The figures of `score`, and with the prefix `prior_` those of frames that the learned
         prior predicts without seeing them (from the fourth on).
     """
-    seen = paper_clips(checkpoint.frames.game, episodes, num_clips)
-    truth = component_truth(checkpoint, seen)
+    seen = paper_clips(checkpoint.frames, episodes, num_clips)
+    truth = [annotate(clip, checkpoint.frames.background.colour) for clip in seen]
     cropped = paper_view(checkpoint)
     figures = score(truth, predict(cropped, seen))
     unseen = predict(cropped, seen, unseen_from=PREDICTION_START)
@@ -71,40 +72,38 @@ def enough_slots(
 
 
 def paper_clips(
-    game: str | None, episodes: Sequence[Episode], num_clips: int
+    frames: FrameConfig, episodes: Sequence[Episode], num_clips: int
 ) -> list[NDArray[np.uint8]]:
-    """Clips (8, height, width, 3) of held-out episodes, cropped as in the paper."""
-    height, width = episodes[0].frames.shape[1:]
-    top, bottom, left, right = _crop(game, height, width)
-    return [
+    """Clips (8, height, width, 3) of held-out episodes, cropped as in the paper.
+
+    The paper's games are black behind what counts. Of others, all that play leaves out (background,
+    score, lives and clocks, small things that are always the same) has the background's colour.
+    """
+    top, bottom, left, right = _crop(frames)
+    seen = [
         np.ascontiguousarray(episodes[i].rgb(start, start + CLIP_LENGTH)[:, top:bottom, left:right])
         for i, start in clips([len(episode) for episode in episodes], num_clips, CLIP_LENGTH)
     ]
-
-
-def component_truth(checkpoint: Checkpoint, clips: Sequence[NDArray[np.uint8]]) -> list[Tracks]:
-    """The truth of clips that are cropped as in the paper: connected components of one colour.
-
-    The paper's games are black behind what counts; of others, the background is removed.
-    """
-    frames = paper_view(checkpoint).frames
-    if frames.game not in PAPER:
-        clips = [frames.background.removed(clip) for clip in clips]
-    return [annotate(clip, frames.background.colour) for clip in clips]
+    if frames.game in PAPER:
+        return seen
+    background = frames.background.without_stills()
+    displays = within(background.displays, frames.height, frames.width).numpy()
+    seen = [background.removed(clip) for clip in seen]
+    for clip in seen:
+        clip[:, displays] = background.colour
+    return seen
 
 
 def paper_view(checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint, for frames that are cropped as in the paper."""
     frames = checkpoint.frames
-    return replace(
-        checkpoint, frames=frames.window(*_crop(frames.game, frames.height, frames.width))
-    )
+    return replace(checkpoint, frames=frames.window(*_crop(frames)))
 
 
-def _crop(game: str | None, height: int, width: int) -> tuple[int, int, int, int]:
+def _crop(frames: FrameConfig) -> tuple[int, int, int, int]:
     """Top, bottom, left and right of what the paper uses of a frame; all of it in other games."""
-    paper = PAPER.get(game or "")
-    return paper.crop if paper else (0, height, 0, width)
+    paper = PAPER.get(frames.game or "")
+    return paper.crop if paper else (0, frames.height, 0, frames.width)
 
 
 def overlay(

@@ -175,7 +175,7 @@ def test_slots_are_a_quarter_more_than_the_most_objects_in_a_frame(finished: Pat
     for episode in episodes:
         for t in range(0, len(episode) - 1, max(1, sum(map(len, episodes)) // 64)):
             (tracks,) = predict(checkpoint, [episode.rgb(t, t + 2)])
-            most = max(most, int((tracks.confidence[1] >= 0.5).sum()))
+            most = max(most, int((tracks.confidence[1] >= checkpoint.presence_threshold).sum()))
     assert most > 0
     assert checkpoint.num_slots == min(128, math.ceil(1.25 * most))
     assert enough_slots(checkpoint, episodes, slots=2) == 2
