@@ -20,7 +20,7 @@ import torch
 from lightning_fabric import Fabric
 
 from silot_gym.checkpoint import Checkpoint, write_atomically
-from silot_gym.compatibility import check_device
+from silot_gym.device import check_device
 from silot_gym.evaluation.connected_components import annotate
 from silot_gym.evaluation.held_out import paper_clips, paper_view, summary
 from silot_gym.evaluation.predict import predict

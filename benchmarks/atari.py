@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import Checkpoint, write_atomically
-from silot_gym.compatibility import check_device
+from silot_gym.device import check_device
 from silot_gym.evaluation.connected_components import annotate
 from silot_gym.evaluation.held_out import paper_clips, paper_protocol, paper_view, summary
 from silot_gym.evaluation.memory_truth import Requirement, load_memory_truth, score_memory

@@ -29,7 +29,7 @@ from lightning_fabric import Fabric
 
 from silot_gym.atari import make_atari, resolve_game
 from silot_gym.checkpoint import METRICS, Checkpoint, write_atomically
-from silot_gym.compatibility import check_device
+from silot_gym.device import check_device
 from silot_gym.draw import write_video
 from silot_gym.evaluation.held_out import enough_slots, overlay, paper_protocol, summary
 from silot_gym.evaluation.protocol import format_table

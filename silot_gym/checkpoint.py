@@ -16,6 +16,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from silot_gym.background import Background
+from silot_gym.device import check_device
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 
@@ -83,7 +84,9 @@ class Checkpoint:
 
         Raises:
             CheckpointError: it is missing, damaged, truncated, or of another format.
+            ValueError: there is no such device.
         """
+        check_device(device)
         folder = _find(checkpoint)
         config = _read_config(folder)
         try:

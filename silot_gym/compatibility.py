@@ -6,24 +6,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from gymnasium.spaces import Box
 
 from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import Checkpoint, CheckpointError
 from silot_gym.frames import FrameConfig
 
-__all__ = ["check_device", "check_frames", "load_checkpoint", "one_of", "rgb_size"]
-
-
-def check_device(device: str) -> None:
-    """Refuse a CUDA device where there is none.
-
-    Raises:
-        ValueError: There is none.
-    """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"expected a CUDA device for {device!r}, found none: use 'cpu'")
+__all__ = ["check_frames", "load_checkpoint", "one_of", "rgb_size"]
 
 
 def rgb_size(space: gym.Space[Any]) -> tuple[int, int]:
@@ -58,7 +47,6 @@ def load_checkpoint(
         CheckpointError: There is none, or it can't be read.
         ValueError: There is no such device.
     """
-    check_device(device)
     if checkpoint is not None:
         return Checkpoint.load(checkpoint, device)
     game = None if env is None else _known_frames(env).get("game")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from silot_gym.atari import make_atari, resolve_game
 from silot_gym.checkpoint import Checkpoint
-from silot_gym.compatibility import check_device, check_frames, rgb_size
+from silot_gym.compatibility import check_frames, rgb_size
+from silot_gym.device import check_device
 from silot_gym.draw import draw_boxes, write_video
 from silot_gym.programs import require, run
 from silot_gym.tracker import SlotTracker
