@@ -154,8 +154,8 @@ class Renderer(nn.Module):
     """Objects to a frame: the decoder g(x | z) of the paper (section 3.6).
 
     Each object's sprite is stretched over its box. Where sprites overlap, their colours are
-    mixed in proportion to opacity and depth, and their opacities add up to at most 1. Stretching
-    is linear, so that rendering all objects is two matrix products.
+    mixed in proportion to opacity, depth and brightness, and their opacities add up to at most 1.
+    Stretching is linear, so that rendering all objects is two matrix products.
     """
 
     def __init__(self, config: ModelConfig) -> None:
