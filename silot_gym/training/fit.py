@@ -71,9 +71,10 @@ def fit(
     progress: bool = True,
     watch: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
-    """Fit a model to clips; it ends with the weights that were best on the validation clips.
+    """Fit a model to clips; it ends with weights in half precision, all that a checkpoint has.
 
-    They are rounded to half precision, which is all that a checkpoint has to hold then.
+    These are the last ones. (While presence, stay and size are not decided yet, the validation loss
+    may be lower than ever after: one that was best by it took boxers to pieces.)
 
     If the folder holds the resume file of an interrupted training, that one goes on. It ends with
     the same weights as one that was never interrupted, on the same machine and CPU.
@@ -81,7 +82,7 @@ def fit(
     Args:
         model: what is trained, in place.
         train: draws the clips to learn from.
-        validation: draws the clips to choose the best weights by.
+        validation: draws the clips of the validation curves.
         config: how to train.
         folder: where the resume file and the TensorBoard log go.
         fabric: devices and precision. Several processes share the clips of each update, and only
@@ -91,7 +92,7 @@ def fit(
         watch: called with the step and the seconds of training at each validation.
 
     Returns:
-        How it went: steps, seconds, best_step and best_loss (nats a frame).
+        How it went: steps and seconds.
 
     Raises:
         ValueError: the batch can't be shared by the processes evenly.
@@ -183,15 +184,13 @@ def fit(
         return bool(flags)
 
     def validate(journal: Journal) -> None:
-        """Loss on the held-out clips, with nothing drawn; the best weights are kept."""
+        """Loss on the held-out clips, with nothing drawn."""
         bare_elbo.eval()
         with torch.no_grad(), fabric.autocast():
             loss, terms, _ = bare_elbo(held_out, count_log_odds=schedule.last_count_log_odds)
             journal.pictures(model, held_out[0], state.step)
         bare_elbo.train()
-        scalars = _per_frame(loss, terms, config.validation_length)
-        journal.scalars("validation", scalars, state.step)
-        state.keep_if_best(scalars["loss"])
+        journal.scalars("validation", _per_frame(loss, terms, config.validation_length), state.step)
         if watch is not None:
             watch(state.step, state.seconds)
 
@@ -236,14 +235,9 @@ def fit(
                 raise KeyboardInterrupt(
                     f"saved at step {state.step} of {schedule.steps}: go on with --resume"
                 )
-    model.load_state_dict({name: value.half() for name, value in state.best_weights.items()})
+    model.load_state_dict({name: value.half() for name, value in model.state_dict().items()})
     model.eval()
-    return {
-        "steps": state.step,
-        "seconds": round(state.seconds, 1),
-        "best_step": state.best_step,
-        "best_loss": round(state.best_loss, 3),
-    }
+    return {"steps": state.step, "seconds": round(state.seconds, 1)}
 
 
 def _per_frame(loss: Tensor, terms: dict[str, Tensor], length: int) -> dict[str, float]:

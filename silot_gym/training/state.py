@@ -2,7 +2,7 @@
 
 import io
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,6 @@ class TrainingState:
         step: updates done.
         steps_back: how often the training went back to a save after an explosion.
         first_loss: nats a frame before the first update.
-        best_loss: the lowest validation loss, nats a frame.
-        best_step: the step that it was seen at.
-        best_weights: the weights that gave it.
         seconds: of training so far.
         places: (B, 4) where the clips of the next update go on; see `ClipSampler.following`.
         objects: attributes of the objects that were tracked there; None if there are none yet.
@@ -48,14 +45,11 @@ class TrainingState:
     step: int = 0
     steps_back: int = 0
     first_loss: float = math.nan
-    best_loss: float = math.inf
-    best_step: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     places: Tensor | None = None
     objects: dict[str, Tensor] | None = None
 
-    _COUNTERS = ("step", "steps_back", "first_loss", "best_loss", "best_step", "seconds")
+    _COUNTERS = ("step", "steps_back", "first_loss", "seconds")
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
@@ -65,7 +59,6 @@ class TrainingState:
             "settings": self.settings,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "best_weights": self.best_weights,
             "places": self.places,
             "objects": self.objects,
             **{name: getattr(self, name) for name in self._COUNTERS},
@@ -98,16 +91,9 @@ class TrainingState:
                 )
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.best_weights = content["best_weights"]
         self.places, self.objects = content["places"], content["objects"]
         for name in self._COUNTERS:
             setattr(self, name, content[name])
-
-    def keep_if_best(self, loss: float) -> None:
-        """Remember the weights if no validation loss was lower."""
-        if loss < self.best_loss:
-            self.best_loss, self.best_step = loss, self.step
-            self.best_weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def step_back(self, loss: float, most: int = 3) -> None:
         """Return to the last save after an explosion, and draw differently from there on.

@@ -174,4 +174,7 @@ def test_a_limit_on_minutes_ends_a_run_early_but_whole(tmp_path: Path) -> None:
         progress=False,
     )
     assert 0 < course["steps"] < 100
-    assert course["best_step"] == course["steps"]
+    saved = torch.load(tmp_path / RESUME_FILE, weights_only=True)
+    assert saved["step"] == course["steps"]
+    for name, weights in model.state_dict().items():
+        assert torch.equal(weights, saved["model"][name].half().float())
