@@ -47,7 +47,7 @@ class Checkpoint:
     model: SILOT
     frames: FrameConfig
     num_slots: int = 64
-    presence_threshold: float = 0.3
+    presence_threshold: float = 0.4
     origin: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: str | Path) -> None:
