@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,15 +20,20 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.device import check_device
 from silot_gym.evaluation.connected_components import annotate
-from silot_gym.evaluation.held_out import paper_clips, paper_protocol, paper_view, summary
+from silot_gym.evaluation.held_out import (
+    paper_clips,
+    paper_protocol,
+    paper_view,
+    seen_in_play,
+    summary,
+)
 from silot_gym.evaluation.memory_truth import Requirement, load_memory_truth, score_memory
-from silot_gym.evaluation.protocol import METRICS, PAPER, score
+from silot_gym.evaluation.protocol import METRICS, score
 from silot_gym.evaluation.trackers import Components, slot_tracks, spair_tracks, tuned_components
 from silot_gym.evaluation.tracks import Tracks
 from silot_gym.programs import processor, run
@@ -89,9 +94,7 @@ def main(args: Args) -> None:
 
     _say(args, "tuning ConnComp on validation clips")
     clips = paper_clips(checkpoint.frames, parts["validation"], TUNING_CLIPS)
-    components = tuned_components(
-        _without_background(paper_view(checkpoint), clips), checkpoint.frames.background.colour
-    )
+    components = tuned_components(clips, checkpoint.frames.background.colour)
     _say(args, "scoring under the paper's protocol")
     report: dict[str, Any] = {
         "command": f"python {shlex.join(sys.argv)}",
@@ -120,28 +123,24 @@ def main(args: Args) -> None:
 def memory_figures(
     checkpoint: Checkpoint, truth_file: Path, components: Components
 ) -> dict[str, dict[str, Figures]]:
-    """Figures by what is required and by tracker; the frames are tracked as they are stored."""
+    """Figures by what is required and by tracker.
+
+    Ours tracks the frames as they are stored, the others what is left when all that play leaves
+    out is removed.
+    """
     truth = load_memory_truth(truth_file)
     frames = truth.rgb()
+    seen = np.stack([seen_in_play(checkpoint.frames, clip) for clip in frames])
     tracks = {
         "silot_gym": slot_tracks(checkpoint, frames),
-        "SPAIR": spair_tracks(checkpoint, frames, SPAIR_THRESHOLD),
-        "ConnComp": components.tracks(map(checkpoint.frames.background.removed, frames)),
+        "SPAIR": spair_tracks(checkpoint, seen, SPAIR_THRESHOLD),
+        "ConnComp": components.tracks(seen),
     }
 
     def figures(requirement: Requirement) -> dict[str, Figures]:
         return {name: summary(score_memory(requirement, found)) for name, found in tracks.items()}
 
     return {"what_moves": figures(truth.what_moves), "all_drawn": figures(truth.all_drawn)}
-
-
-def _without_background(
-    checkpoint: Checkpoint, sequences: Iterable[NDArray[np.uint8]]
-) -> list[NDArray[np.uint8]]:
-    """What ConnComp sees of clips for the paper's protocol: in its games all, as in the paper."""
-    if checkpoint.frames.game in PAPER:
-        return list(sequences)
-    return [checkpoint.frames.background.removed(frames) for frames in sequences]
 
 
 def _check(args: Args) -> None:
@@ -203,7 +202,7 @@ def _paper_figures(
     truth = [annotate(clip, checkpoint.frames.background.colour) for clip in seen]
     others: dict[str, list[Tracks]] = {
         "SPAIR": spair_tracks(paper_view(checkpoint), np.stack(seen), LEAST_CONFIDENCE),
-        "ConnComp": components.tracks(_without_background(paper_view(checkpoint), seen)),
+        "ConnComp": components.tracks(seen),
     }
     return {
         "silot_gym": summary({name: ours[name] for name in METRICS}),

@@ -76,21 +76,24 @@ def paper_clips(
 ) -> list[NDArray[np.uint8]]:
     """Clips (8, height, width, 3) of held-out episodes, cropped as in the paper.
 
-    The paper's games are black behind what counts. Of others, all that play leaves out (background,
-    score, lives and clocks, small things that are always the same) has the background's colour.
+    The paper's games are black behind what counts; others are as seen in play.
     """
     top, bottom, left, right = _crop(frames)
     seen = [
         np.ascontiguousarray(episodes[i].rgb(start, start + CLIP_LENGTH)[:, top:bottom, left:right])
         for i, start in clips([len(episode) for episode in episodes], num_clips, CLIP_LENGTH)
     ]
-    if frames.game in PAPER:
-        return seen
-    background = frames.background.without_stills()
-    displays = within(background.displays, frames.height, frames.width).numpy()
-    seen = [background.removed(clip) for clip in seen]
-    for clip in seen:
-        clip[:, displays] = background.colour
+    return seen if frames.game in PAPER else [seen_in_play(frames, clip) for clip in seen]
+
+
+def seen_in_play(frames: FrameConfig, clip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A clip (T, height, width, 3) in which all that play leaves out has the background's colour.
+
+    That is background, score, lives and clocks, and small things that are always the same.
+    """
+    seen = frames.background.without_stills().removed(clip)
+    displays = within(frames.background.displays, frames.height, frames.width).numpy()
+    seen[:, displays] = frames.background.colour
     return seen
 
 
