@@ -44,7 +44,7 @@ SECONDS_FILE = "seconds.json"
 PACKAGES = ("silot_gym", "torch", "numpy", "scipy", "gymnasium", "ale_py", "trackeval")
 TUNING_CLIPS = 16
 LEAST_CONFIDENCE = 0.05  # the paper's, from which on its MOTA counts a prediction
-SPAIR_THRESHOLD = 0.5  # better for it than 0.4, from which on slots are shown
+SPAIR_THRESHOLD = 0.5  # its F1 is as high as at 0.3 or higher on four of five games
 
 Figures = dict[str, float]
 
