@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from silot_gym.atari import resolve_game
 from silot_gym.checkpoint import Checkpoint, write_atomically
@@ -34,7 +35,8 @@ from silot_gym.evaluation.held_out import (
 )
 from silot_gym.evaluation.memory_truth import Requirement, load_memory_truth, score_memory
 from silot_gym.evaluation.protocol import METRICS, score
-from silot_gym.evaluation.trackers import Components, slot_tracks, spair_tracks, tuned_components
+from silot_gym.evaluation.trackers import slot_tracks, spair_tracks, tuned_components
+from silot_gym.evaluation.tracking import tracking_metrics
 from silot_gym.evaluation.tracks import Tracks
 from silot_gym.programs import processor, run
 from silot_gym.rollouts import Episode, RolloutStore, split
@@ -92,9 +94,6 @@ def main(args: Args) -> None:
         if name != "train"
     }
 
-    _say(args, "tuning ConnComp on validation clips")
-    clips = paper_clips(checkpoint.frames, parts["validation"], TUNING_CLIPS)
-    components = tuned_components(clips, checkpoint.frames.background.colour)
     _say(args, "scoring under the paper's protocol")
     report: dict[str, Any] = {
         "command": f"python {shlex.join(sys.argv)}",
@@ -107,40 +106,16 @@ def main(args: Args) -> None:
         "gpu": torch.cuda.get_device_name() if args.device == "cuda" else None,
         "seconds": _seconds(folder, checkpoint),
         "training": checkpoint.origin,
-        "ConnComp": asdict(components),
         "SPAIR": "discovery with the weights of the same checkpoint",
-        "paper_protocol": _paper_figures(checkpoint, parts["test"], components, args.clips),
     }
+    report |= _paper_figures(checkpoint, parts["validation"], parts["test"], args.clips)
     truth_file = args.truth / f"{game}.npz"
     if truth_file.exists():
         _say(args, "scoring against the console's memory")
-        report["memory_truth"] = memory_figures(checkpoint, truth_file, components)
+        report |= _memory_figures(checkpoint, truth_file)
     out = args.results / f"atari_{game}_{args.seed}.json"
     write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
     print(f"figures: {out}   all together: python benchmarks/table.py")
-
-
-def memory_figures(
-    checkpoint: Checkpoint, truth_file: Path, components: Components
-) -> dict[str, dict[str, Figures]]:
-    """Figures by what is required and by tracker.
-
-    Ours tracks the frames as they are stored, the others what is left when all that play leaves
-    out is removed.
-    """
-    truth = load_memory_truth(truth_file)
-    frames = truth.rgb()
-    seen = np.stack([seen_in_play(checkpoint.frames, clip) for clip in frames])
-    tracks = {
-        "silot_gym": slot_tracks(checkpoint, frames),
-        "SPAIR": spair_tracks(checkpoint, seen, SPAIR_THRESHOLD),
-        "ConnComp": components.tracks(seen),
-    }
-
-    def figures(requirement: Requirement) -> dict[str, Figures]:
-        return {name: summary(score_memory(requirement, found)) for name, found in tracks.items()}
-
-    return {"what_moves": figures(truth.what_moves), "all_drawn": figures(truth.all_drawn)}
 
 
 def _check(args: Args) -> None:
@@ -192,21 +167,66 @@ def _seconds(folder: Path, checkpoint: Checkpoint) -> dict[str, float]:
 
 def _paper_figures(
     checkpoint: Checkpoint,
-    episodes: Sequence[Episode],
-    components: Components,
+    validation: Sequence[Episode],
+    test: Sequence[Episode],
     num_clips: int,
-) -> dict[str, Figures]:
-    """Figures by tracker on held-out clips."""
-    ours = paper_protocol(checkpoint, episodes, num_clips=num_clips)
-    seen = paper_clips(checkpoint.frames, episodes, num_clips)
-    truth = [annotate(clip, checkpoint.frames.background.colour) for clip in seen]
+) -> dict[str, Any]:
+    """Figures by tracker on held-out clips, and ConnComp's settings, tuned on validation clips."""
+    background = checkpoint.frames.background.colour
+
+    def truth_of(clips: Sequence[NDArray[np.uint8]]) -> list[Tracks]:
+        return [annotate(clip, background) for clip in clips]
+
+    clips = paper_clips(checkpoint.frames, validation, TUNING_CLIPS)
+    truth_to_tune = truth_of(clips)
+    components = tuned_components(
+        clips, background, lambda found: tracking_metrics(truth_to_tune, found).mota
+    )
+    ours = paper_protocol(checkpoint, test, num_clips=num_clips)
+    seen = paper_clips(checkpoint.frames, test, num_clips)
+    truth = truth_of(seen)
     others: dict[str, list[Tracks]] = {
         "SPAIR": spair_tracks(paper_view(checkpoint), np.stack(seen), LEAST_CONFIDENCE),
         "ConnComp": components.tracks(seen),
     }
-    return {
+    figures = {
         "silot_gym": summary({name: ours[name] for name in METRICS}),
         **{name: summary(score(truth, found)) for name, found in others.items()},
+    }
+    return {"paper_ConnComp": asdict(components), "paper_protocol": figures}
+
+
+def _memory_figures(checkpoint: Checkpoint, truth_file: Path) -> dict[str, Any]:
+    """Figures by what is required and by tracker, and ConnComp's settings.
+
+    Ours tracks the frames as they are stored, the others what is left when all that play leaves
+    out is removed. ConnComp is tuned on the first of the sequences that it is scored on, which the
+    others are not.
+    """
+    truth = load_memory_truth(truth_file)
+    frames = truth.rgb()
+    seen = np.stack([seen_in_play(checkpoint.frames, clip) for clip in frames])
+    first = Requirement(truth.what_moves.truth[:1], truth.what_moves.dont_care[:1])
+    components = tuned_components(
+        [seen[0]],
+        checkpoint.frames.background.colour,
+        lambda found: score_memory(first, found)["MOTA"],
+    )
+    tracks = {
+        "silot_gym": slot_tracks(checkpoint, frames),
+        "SPAIR": spair_tracks(checkpoint, seen, SPAIR_THRESHOLD),
+        "ConnComp": components.tracks(seen),
+    }
+
+    def figures(requirement: Requirement) -> dict[str, Figures]:
+        return {name: summary(score_memory(requirement, found)) for name, found in tracks.items()}
+
+    return {
+        "memory_ConnComp": asdict(components),
+        "memory_truth": {
+            "what_moves": figures(truth.what_moves),
+            "all_drawn": figures(truth.all_drawn),
+        },
     }
 
 

@@ -81,8 +81,9 @@ def layout(reports: Sequence[Report]) -> str:
     parts = [
         "Mean over seeds, and in brackets the worst of them; minutes are wall-clock for collection,"
         " training and scoring. SPAIR is discovery alone with the same weights, frame by frame,"
-        " linked by the Hungarian algorithm; ConnComp links regions of one colour. Where frames"
-        " have a background, both see them without what play leaves out.",
+        " linked by the Hungarian algorithm. ConnComp links connected regions, of one colour or of"
+        " any, whichever does better. Where frames have a background, both see them without what"
+        " play leaves out.",
         "Paper's protocol, clips of 8 held-out frames:",
         _markdown(("game", "tracker", *RUNS, *METRICS), paper),
     ]

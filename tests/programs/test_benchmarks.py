@@ -67,7 +67,9 @@ def test_a_checkpoint_is_scored_beside_simpler_trackers(arguments):
         assert set(figures) == {"silot_gym", "SPAIR", "ConnComp"}
         assert all(set(values) == set(MEMORY_METRICS) for values in figures.values())
         assert figures["ConnComp"]["recall"] > 0.9
-    assert {"command", "versions", "cpu", "threads", "ConnComp"} <= report.keys()
+    assert {"command", "versions", "cpu", "threads"} <= report.keys()
+    assert report["memory_ConnComp"]["one_colour"] in (True, False)
+    assert report["paper_ConnComp"]["background"] == [0, 0, 0]
     assert "silot_gym" in table.layout([report])
 
 
