@@ -11,6 +11,7 @@ from torch import Tensor
 from silot_gym.background import Region, UnknownScenes, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
+from silot_gym.linking import MAX_STEP, resume_lost
 from silot_gym.objects import Objects, first_rows
 
 __all__ = ["SlotTracker", "Slots"]
@@ -161,6 +162,12 @@ class SlotTracker:
                 raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")
 
         # Presence never rises in propagation: without an id, a present object was just discovered.
+        present = objects.presence >= self._threshold
+        found = present & (objects.track_id < 0)
+        moved_on = present & (objects.track_id == last.track_id)
+        lost = (last.presence >= self._threshold) & ~moved_on
+        reach = MAX_STEP / self._model.config.pixel_size
+        objects = resume_lost(objects, last, lost, found, reach)
         present = objects.presence >= self._threshold
         new = present & (objects.track_id < 0)
         ids = self._next_id[chosen] + new.cumsum(1) - 1

@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,13 @@ import torch
 from silot_gym.background import Background
 from silot_gym.boxes import ComparableBoxes, clip_boxes
 from silot_gym.checkpoint import Checkpoint
+from silot_gym.evaluation.memory_truth import load_memory_truth
 from silot_gym.observations import ATTRIBUTE_BOUNDS, slot_layout
 from silot_gym.tracker import Slots, SlotTracker
 
 HEIGHT, WIDTH = 60, 48
+PONG = Path(__file__).parents[1] / "benchmarks" / "data" / "Pong.npz"
+PADDLE = (92, 186, 92)
 
 
 @pytest.fixture(scope="module")
@@ -335,3 +339,21 @@ def test_frames_unlike_any_game_break_nothing(checkpoint, frames, length):
         boxes = slots.boxes[slots.track_id >= 0]
         assert (boxes >= 0).all() and (boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all(), t
         assert np.isnan(slots.boxes[slots.track_id < 0]).all(), t
+
+
+@pytest.mark.parametrize("sequence", range(3))
+def test_a_paddle_that_jumps_is_the_same_paddle(sequence):
+    """Frames of Pong in which the right paddle is moved further than propagation looks."""
+    before = load_memory_truth(PONG).rgb()[sequence, 30]
+    paddle = (before == PADDLE).all(-1)
+    paddle[:34] = False  # the score has its colour
+    rows, columns = np.nonzero(paddle)
+    after = before.copy()
+    after[paddle] = before[100, 80]
+    after[rows + (24 if rows.max() < 160 else -24), columns] = PADDLE
+    tracker = SlotTracker(Checkpoint.load("Pong"))
+    *_, last, now = [tracker.step(frame[None]) for frame in (before, before, after)]
+    assert (now.track_id == last.track_id).all()
+    moved = np.abs(now.boxes - last.boxes)[0, :, 1] > 18
+    assert moved.sum() == 1
+    assert np.abs(now.velocity[0, moved, 1] * 210) > 18

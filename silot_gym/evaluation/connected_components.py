@@ -12,15 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from silot_gym.background import Colour, to_packed
 from silot_gym.evaluation.tracks import Tracks
-
-# Dearer than all distances of a frame together, so that no allowed link is given up for a shorter
-# sum, yet finite, because the assignment refuses a row that has no finite entry.
-_FORBIDDEN = 1e6
+from silot_gym.linking import closest_pairs
 
 AROUND = 0.5
 """Pixels between an object and its box in the truth of `annotate`."""
@@ -155,14 +151,12 @@ def link(
     identities = [np.arange(len(boxes[0]))]
     next_id = len(boxes[0])
     for t in range(1, len(boxes)):
-        cost = cdist(centres[t], centres[t - 1])
-        cost[cost > max_step] = _FORBIDDEN
+        distances = cdist(centres[t], centres[t - 1])
         if kinds is not None:
-            cost[kinds[t][:, None] != kinds[t - 1]] = _FORBIDDEN
-        rows, columns = linear_sum_assignment(cost)
-        linked = cost[rows, columns] < _FORBIDDEN
+            distances[kinds[t][:, None] != kinds[t - 1]] = np.inf
+        rows, columns = closest_pairs(distances, max_step)
         current = np.full(len(boxes[t]), -1)
-        current[rows[linked]] = identities[-1][columns[linked]]
+        current[rows] = identities[-1][columns]
         born = np.flatnonzero(current < 0)
         current[born] = next_id + np.arange(len(born))
         next_id += len(born)

@@ -18,11 +18,9 @@ from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.connected_components import connected_components, link
 from silot_gym.evaluation.tracks import Tracks
+from silot_gym.linking import MAX_STEP
 from silot_gym.model.selection import select
 from silot_gym.tracker import SlotTracker
-
-MAX_STEP = 30.0
-"""Farthest that an object may move between frames, in pixels, as in the paper's baselines."""
 
 
 def slot_tracks(checkpoint: Checkpoint, sequences: NDArray[np.uint8]) -> list[Tracks]:
