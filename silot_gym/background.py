@@ -20,8 +20,12 @@ _SAMPLE = 4
 
 def pack_colours(colours: Tensor) -> Tensor:
     """One number a colour: (..., 3) uint8 to (...) int32."""
-    red, green, blue = colours.int().unbind(-1)
-    return red << 16 | green << 8 | blue
+    red, green, blue = colours.unbind(-1)
+    packed = red.int()
+    for channel in (green, blue):
+        packed <<= 8
+        packed |= channel
+    return packed
 
 
 def unpack_colours(packed: Tensor) -> Tensor:
@@ -167,7 +171,9 @@ class UnknownScenes:
         """
         rows = list(range(len(self._unknown)) if lanes is None else lanes)
         drawn = self.background.drawn(packed)
-        unknown = (drawn.float().mean((-1, -2)) > self.background.most_drawn).cpu()
+        unknown = (
+            drawn.count_nonzero((-1, -2)) > self.background.most_drawn * drawn[0].numel()
+        ).cpu()
         if unknown.any():
             if self._picture.shape[1:] != packed.shape[1:]:
                 shape = (len(self._unknown), *packed.shape[1:])

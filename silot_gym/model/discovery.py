@@ -248,7 +248,9 @@ def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
 
     there = (objects.presence >= _SURE).float()[..., None]
     covered = (there * inside(1, height)).mT @ inside(0, width) > 0
-    left = frame.amax(1, keepdim=True).masked_fill(covered[:, None], 0)
-    padded = functional.pad(left, (0, -width % cell_size, 0, -height % cell_size))
-    joints = functional.max_pool2d(padded, cell_size, cell_size, cell_size // 2)
-    return joints[:, 0] > 0
+    left = (frame.amax(1) > 0) & ~covered
+    before = cell_size // 2
+    right, below = (before + cell_size - 1 - (side - 1) % cell_size for side in (width, height))
+    left = functional.pad(left, (before, right, before, below))
+    rows, columns = left.shape[1] // cell_size, left.shape[2] // cell_size
+    return left.view(-1, rows, cell_size, columns, cell_size).any(-1).any(2)
