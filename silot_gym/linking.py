@@ -57,10 +57,13 @@ def resume_lost(
         `track_id`; what was in that slot changes places with it, and has no id if it is what was
         left of the lost one.
     """
+    lanes = (lost.any(1) & found.any(1)).nonzero().flatten().tolist()
+    if not lanes:
+        return objects
     slots = torch.arange(objects.presence.shape[1], device=objects.presence.device)
     source = slots.repeat(len(objects.presence), 1)
     track_id = objects.track_id.clone()
-    for lane in (lost.any(1) & found.any(1)).nonzero().flatten().tolist():
+    for lane in lanes:
         old, new = lost[lane].nonzero().flatten(), found[lane].nonzero().flatten()
         away = torch.cdist(last.position[lane, old], objects.position[lane, new])
         for i, j in zip(*closest_pairs(away.cpu().numpy(), most), strict=True):

@@ -155,7 +155,8 @@ class SlotTracker:
             self._seen = ~within(self._ignore, height, width).to(self._device)
         drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen
         frame = self._frames.prepare(seen, drawn)
-        last = self._objects.map(lambda value: value[chosen])
+        index = torch.tensor(chosen, device=self._device)
+        last = self._objects if lanes is None else self._objects.map(lambda value: value[index])
         objects = self._model.step(frame, last, in_play=True).objects
         for name in ("presence", "position", "size_logit", "what", "depth_logit", "hidden"):
             if not getattr(objects, name).isfinite().all():
@@ -173,8 +174,11 @@ class SlotTracker:
         ids = self._next_id[chosen] + new.cumsum(1) - 1
         objects = replace(objects, track_id=torch.where(new, ids, objects.track_id))
         self._next_id[chosen] += new.sum(1, keepdim=True)
-        index = torch.tensor(chosen, device=self._device)
-        self._objects = self._objects.zip(objects, lambda old, now: old.index_copy(0, index, now))
+        self._objects = (
+            objects
+            if lanes is None
+            else self._objects.zip(objects, lambda old, now: old.index_copy(0, index, now))
+        )
         self.steps += 1
         return self._show(objects, chosen, present, new, (height, width))
 
