@@ -180,7 +180,7 @@ class SlotTracker:
             else self._objects.zip(objects, lambda old, now: old.index_copy(0, index, now))
         )
         self.steps += 1
-        return self._show(objects, chosen, present, new, (height, width))
+        return self._show(objects, frame, chosen, present, new)
 
     @torch.inference_mode()
     def reconstruct(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -217,27 +217,27 @@ class SlotTracker:
     def _show(
         self,
         objects: Objects,
+        frame: Tensor,
         lanes: list[int],
         present: Tensor,
         new: Tensor,
-        frame_size: tuple[int, int],
     ) -> Slots:
-        """Objects of some lanes as slots, the absent ones empty."""
-        height, width = frame_size
+        """Objects of some lanes in their frames as slots, the absent ones empty."""
+        height, width = frame.shape[-2:]
         shown = present.cpu().numpy()
 
         def where_shown(value: NDArray[np.float32], empty: float = 0) -> NDArray[np.float32]:
             mask = shown if value.ndim == 2 else shown[..., None]
             return np.where(mask, value, np.float32(empty))
 
-        frame = np.array([width, height], np.float32)
+        extent = np.array([width, height], np.float32)
         some = first_rows(present)  # the others need no sprites
         boxes = np.zeros((*shown.shape, 4), np.float32)
-        seen = _array(self._model.boxes(objects.take(some)))
+        seen = _array(self._model.boxes(objects.take(some), frame))
         np.put_along_axis(boxes, some.cpu().numpy()[..., None], seen, 1)
         first, last = boxes[..., :2], boxes[..., 2:]
-        centre = np.clip((first + last) / (2 * frame), 0, 1)
-        size = np.clip((last - first) / frame, 0, 1)
+        centre = np.clip((first + last) / (2 * extent), 0, 1)
+        size = np.clip((last - first) / extent, 0, 1)
         velocity = np.where(new[..., None].cpu(), np.float32(0), centre - self._centre[lanes])
         self._centre[lanes] = centre
         return Slots(

@@ -66,7 +66,7 @@ def enough_slots(
     for episode in episodes:
         for t in range(0, len(episode) - 1, step):
             # A second look settles what the first one was in doubt of.
-            *_, objects = follow(checkpoint, episode.rgb(t, t + 2)[None], slots)
+            *_, (objects, _) = follow(checkpoint, episode.rgb(t, t + 2)[None], slots)
             most = max(most, int((objects.presence >= checkpoint.presence_threshold).sum()))
     return min(slots, math.ceil(1.25 * most))
 
@@ -133,16 +133,16 @@ def overlay(
     frames = episode.rgb(0, min(length, len(episode)))
     followed = follow(checkpoint, frames[None], checkpoint.num_slots, unseen_from)
     names: dict[int, int] = {}
-    for frame, objects in zip(frames, followed, strict=True):
+    for frame, (objects, boxes) in zip(frames, followed, strict=True):
         presence = objects.presence[0].cpu().numpy()
         shown = presence >= checkpoint.presence_threshold
-        boxes = model.boxes(objects)[0].cpu().numpy()
-        boxes[~shown] = np.nan
         # Short numbers for the objects that are shown, in the order in which they appear.
         for identity in objects.track_id[0, shown].tolist():
             names.setdefault(identity, len(names))
         short = np.array([names.get(identity, -1) for identity in objects.track_id[0].tolist()])
-        drawn = draw_boxes(frame, boxes, short, presence, scale)
+        drawn = draw_boxes(
+            frame, np.where(shown[:, None], boxes[0], np.nan), short, presence, scale
+        )
         seen = model.render(objects, *frame.shape[:2])
         packed = pack_colours(torch.from_numpy(frame[None]).to(seen.device))
         behind = checkpoint.frames.background.behind(packed)

@@ -38,9 +38,9 @@ def predict(
     for first in range(0, len(clips), batch):
         frames = np.stack(clips[first : first + batch])
         steps = list(follow(checkpoint, frames, num_slots, unseen_from))
-        boxes = np.stack([checkpoint.model.boxes(objects).cpu().numpy() for objects in steps], 1)
-        identity = np.stack([objects.track_id.cpu().numpy() for objects in steps], 1)
-        presence = np.stack([objects.presence.cpu().numpy() for objects in steps], 1)
+        boxes = np.stack([boxes for _, boxes in steps], 1)
+        identity = np.stack([objects.track_id.cpu().numpy() for objects, _ in steps], 1)
+        presence = np.stack([objects.presence.cpu().numpy() for objects, _ in steps], 1)
         tracks += [Tracks(*clip) for clip in zip(boxes, identity, presence, strict=True)]
     return tracks
 
@@ -51,18 +51,21 @@ def follow(
     frames: NDArray[np.uint8],
     num_slots: int,
     unseen_from: int | None = None,
-) -> Iterator[Objects]:
-    """The objects (B, K) of each frame of clips (B, T, height, width, 3), every slot with an id."""
+) -> Iterator[tuple[Objects, NDArray[np.float32]]]:
+    """Objects (B, K) and boxes (B, K, 4) of each frame of clips (B, T, height, width, 3).
+
+    Every slot has an id.
+    """
     model = checkpoint.model
     device = model.discovery.initial_hidden.device
     objects = model.empty_objects(len(frames), num_slots)
     for t in range(frames.shape[1]):
         if unseen_from is not None and t >= unseen_from:
-            objects = model.predict(objects)
+            objects, frame = model.predict(objects), None
         else:
             frame = checkpoint.frames.prepare(torch.from_numpy(frames[:, t]).to(device))
             objects = model.step(frame, objects, in_play=True).objects
             fresh = t * num_slots + torch.arange(num_slots, device=device)
             identity = fresh.where(objects.track_id < 0, objects.track_id)
             objects = replace(objects, track_id=identity)
-        yield objects
+        yield objects, model.boxes(objects, frame).cpu().numpy()

@@ -73,7 +73,8 @@ def spair_tracks(
             found = select(nothing, claims, in_play=True)
             confidence = found.presence[0].float().cpu().numpy()
             shown = confidence >= least_presence
-            boxes.append(clip_boxes(model.boxes(found)[0].cpu().numpy()[shown], height, width))
+            fitted = model.boxes(found, seen)[0].cpu().numpy()
+            boxes.append(clip_boxes(fitted[shown], height, width))
             presence.append(confidence[shown])
         linked = link(boxes, MAX_STEP)
         tracks.append(

@@ -13,18 +13,11 @@ _ALPHA_SCALE, _ALPHA_BIAS = 0.1, 5.0
 """The paper's for Atari: sprites are opaque rectangles, and stay so."""
 _DARK = -1.5
 """What sprites start from: of brightness .05, so that they hide little before they are learned."""
-_VISIBLE = 0.3
-"""Brightness of a row or column of a sprite, as a share of its brightest texel's, up to which it is
-a gap."""
 _PART = 0.35
-"""What is beyond a gap belongs to the object if it has at least so much of the light that its
-brightest part has: stripes do, a dot beside a ghost does not."""
-_EDGE = 3
-"""Texels over which an edge is blurred, about."""
+"""What is beyond a gap belongs to the object if it has at least so many of the pixels that its
+largest part has: stripes do, a dot beside a ghost does not."""
 _FAINT = 0.01
 """How much what is black hides, in comparison with what is white."""
-_BLACK = 0.02
-"""Brightness up to which nothing is ever seen."""
 
 
 def shrunk(frame: Tensor, scale: int) -> Tensor:
@@ -85,69 +78,46 @@ def hat_weights(position: Tensor, size: Tensor, texels: int, pixels: int) -> Ten
     return (1 - (texel[..., None] - torch.arange(texels, device=texel.device)).abs()).relu()
 
 
-def visible_boxes(shown: Tensor, position: Tensor, size: Tensor) -> Tensor:
-    """The smallest boxes around what can be seen of sprites.
+def drawn_boxes(boxes: Tensor, drawn: Tensor) -> Tensor:
+    """The smallest boxes around what is drawn in the pixels that boxes touch.
 
     A sprite is opaque, so that a box that is too large costs its object nothing where there is
     nothing beside it; only the prior of the size makes boxes tight, and a strong one cuts large
-    objects into pieces. Here the prior may be weak: what is black is not part of an object, nor is
-    a little thing beyond a gap (a ghost's sprite may show the dots beside it). Sprites are blurred,
-    and an edge is where one is half as bright as just inside of it.
+    objects into pieces. Here the prior may be weak: background is no part of an object, nor is a
+    little thing beyond a gap (a ghost's box may reach to the dots beside it).
 
     Args:
-        shown: (B, N, s, s) brightness of the sprites' texels, in [0, 1].
-        position: (B, N, 2) centres (x, y) of the sprites in pixels.
-        size: (B, N, 2) their widths and heights in pixels.
+        boxes: (B, N, 4) boxes (x0, y0, x1, y1) in pixels.
+        drawn: (B, height, width) bool, where there is no background.
 
     Returns:
-        (B, N, 4) boxes (x0, y0, x1, y1) in pixels; a black sprite has its whole box.
+        (B, N, 4) boxes along the edges of pixels; as they were where they touch nothing.
     """
-    least = (_VISIBLE * shown.amax((-1, -2))).clamp(min=_BLACK)
-    profiles = torch.stack([shown.amax(-2), shown.amax(-1)], -2)  # (B, N, 2, s): across, down
-    light = torch.stack([shown.sum(-2), shown.sum(-1)], -2)
-    profiles = _parts(profiles, light, least[..., None, None])
-    ends = torch.stack([_first_edge(profiles), 1 - _first_edge(profiles.flip(-1))], -2)
-    corner = position - size / 2
-    return (corner[..., None, :] + ends * size[..., None, :]).flatten(-2)
+    height, width = drawn.shape[1:]
+    extent = boxes.new_tensor([width, height])
+    first = boxes[..., :2].floor().clamp(min=0).minimum(extent)  # (B, N, 2): x, y
+    count = boxes[..., 2:].ceil().minimum(extent) - first
+    longest = max(1, int(count.max())) if count.numel() else 1
+    offset = torch.arange(longest, device=boxes.device)
+    inside = offset < count[..., None]  # (B, N, 2, s)
+    x, y = (first[..., None].long() + offset).unbind(-2)
+    pixel = y.clamp(max=height - 1)[..., None] * width + x.clamp(max=width - 1)[..., None, :]
+    touched = drawn.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel)
+    touched = touched & inside[..., 1, :, None] & inside[..., 0, None, :]  # (B, N, s, s)
+    belongs = _large_parts(torch.stack([touched.sum(-2), touched.sum(-1)], -2))
+    begin = first + torch.where(belongs, offset, longest).amin(-1)
+    end = first + torch.where(belongs, offset + 1, 0).amax(-1)
+    return torch.cat([begin, end], -1).where(belongs.any(-1).all(-1, keepdim=True), boxes)
 
 
-def _parts(profile: Tensor, light: Tensor, least: Tensor) -> Tensor:
-    """Profiles (..., s) of what is an object's: 0 in gaps and where little is beyond them.
-
-    Args:
-        profile: (..., s) the brightest texel of each row or column.
-        light: (..., s) the sum of its texels.
-        least: (..., 1) what is brighter is no gap.
-    """
-    above = profile > least
-    begins = above & ~functional.pad(above, (1, 0))[..., :-1]
-    part = above * begins.cumsum(-1)  # 1, 2, ... in the parts, 0 between them
-    weight = functional.pad(torch.zeros_like(light), (1, 0))
-    weight = weight.scatter_add(-1, part, light * above)
-    large = weight >= _PART * weight.amax(-1, keepdim=True)
-    return profile * (above & large.gather(-1, part))
-
-
-def _first_edge(profile: Tensor) -> Tensor:
-    """Where profiles (..., s) first rise to half of what follows."""
-    start = (profile > 0).int().argmax(-1, keepdim=True)
-    inside = start + torch.arange(_EDGE, device=profile.device)
-    plateau = profile.gather(-1, inside.clamp(max=profile.shape[-1] - 1)).amax(-1)
-    return _first_visible(profile, (plateau / 2).clamp(min=_BLACK))
-
-
-def _first_visible(profile: Tensor, least: Tensor) -> Tensor:
-    """Where profiles (..., s), linear between texels' centres, first rise above `least` (...).
-
-    In shares of the profile's length; 0 where they never do.
-    """
-    around = functional.pad(profile, (1, 0))  # whose centres are at -1/2, 1/2, 3/2, ...
-    seen = around > least[..., None]
-    inner = seen.int().argmax(-1, keepdim=True)
-    outer = (inner - 1).clamp(min=0)
-    below, above = around.gather(-1, outer)[..., 0], around.gather(-1, inner)[..., 0]
-    rise = inner[..., 0] - 1.5 + (least - below) / (above - below).clamp(min=1e-6)
-    return rise.clamp(min=0).where(seen.any(-1), 0) / profile.shape[-1]
+def _large_parts(counts: Tensor) -> Tensor:
+    """Which rows or columns (..., s) are an object's, by how many of their pixels are drawn."""
+    drawn = counts > 0
+    begins = drawn & ~functional.pad(drawn, (1, 0))[..., :-1]
+    part = drawn * begins.cumsum(-1)  # 1, 2, ... in the parts, 0 between them
+    pixels = torch.zeros_like(functional.pad(counts, (1, 0))).scatter_add(-1, part, counts)
+    large = pixels >= _PART * pixels.amax(-1, keepdim=True)
+    return drawn & large.gather(-1, part)
 
 
 class Renderer(nn.Module):
@@ -172,11 +142,6 @@ class Renderer(nn.Module):
         colour = (_COLOUR_SCALE * logits[..., :3, :, :]).clamp(-10, 10).sigmoid()
         alpha = (_ALPHA_SCALE * logits[..., 3:, :, :] + _ALPHA_BIAS).clamp(-10, 10).sigmoid()
         return colour, alpha
-
-    def boxes(self, objects: Objects) -> Tensor:
-        """Boxes (B, K, 4) in pixels around what can be seen of objects; see `visible_boxes`."""
-        colour, alpha = self.sprites(objects.what)
-        return visible_boxes((colour * alpha).amax(-3), objects.position, objects.size)
 
     def forward(self, objects: Objects, height: int, width: int) -> Tensor:
         """Objects of B streams to frames (B, 3, height, width) in [0, 1] on black."""

@@ -9,7 +9,7 @@ from silot_gym.model.config import ModelConfig
 from silot_gym.model.discovery import Discovery
 from silot_gym.model.latents import NOTHING_HELD, Held, Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
-from silot_gym.model.rendering import Renderer, shrunk
+from silot_gym.model.rendering import Renderer, drawn_boxes, shrunk
 from silot_gym.model.selection import select
 from silot_gym.objects import Objects, first_rows
 
@@ -117,10 +117,18 @@ class SILOT(nn.Module):
         frame: Tensor = seen.repeat_interleave(size, -1).repeat_interleave(size, -2)
         return frame[..., :height, :width]
 
-    def boxes(self, objects: Objects) -> Tensor:
-        """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in pixels, around what is seen of them."""
-        boxes: Tensor = self.renderer.boxes(objects) * self.config.pixel_size
-        return boxes
+    def boxes(self, objects: Objects, frame: Tensor | None = None) -> Tensor:
+        """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in pixels.
+
+        Args:
+            objects: (B, K).
+            frame: (B, 3, height, width), the one that they are in, for boxes around what is drawn
+                of them; without it boxes are those of the latents.
+        """
+        half = objects.size / 2
+        corners = torch.cat([objects.position - half, objects.position + half], -1)
+        boxes = corners.float() * self.config.pixel_size
+        return boxes if frame is None else drawn_boxes(boxes, (frame > 0).any(1))
 
     @torch.no_grad()
     def reconstruct(self, video: Tensor) -> tuple[list[Objects], Tensor]:

@@ -47,7 +47,7 @@ class Journal:
         rows = []
         for objects, frame, rebuilt in zip(tracked, video, reconstruction[0], strict=True):
             presence = objects.presence[0].cpu().numpy()
-            boxes = model.boxes(objects)[0].cpu().numpy()
+            boxes = model.boxes(objects, frame[None])[0].cpu().numpy()
             shown = np.where(presence[:, None] > 0.5, boxes, np.nan).astype(np.float32)
             slots = np.arange(len(presence))
             above = draw_boxes(_to_uint8(frame), shown, slots, presence, scale=_PICTURE_SCALE)

@@ -1,14 +1,12 @@
 from dataclasses import replace
-from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from silot_gym.model import ModelConfig
-from silot_gym.model.rendering import Renderer, extract_glimpses, hat_weights, visible_boxes
+from silot_gym.model.rendering import Renderer, drawn_boxes, extract_glimpses, hat_weights
 from silot_gym.objects import Objects
 
 CONFIG = ModelConfig(num_slots=3, glimpse_size=6, what_dim=4, hidden_dim=5, decoder_dims=(16,))
@@ -179,164 +177,84 @@ def test_gradients_of_position_and_size_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(paste, (where, size), eps=1e-7)
 
 
-POSITION, SIZE = torch.tensor([[[20.0, 30.0]]]), torch.tensor([[[16.0, 24.0]]])
-TEXEL = torch.tensor([2.0, 3.0, 2.0, 3.0])  # of a sprite of 8 x 8 texels that has that size
+def drawn(*rectangles: tuple[slice, slice]) -> Tensor:
+    """A picture (1, 30, 40) of rectangles (rows, columns)."""
+    picture = torch.zeros(1, 30, 40, dtype=torch.bool)
+    for rows, columns in rectangles:
+        picture[0, rows, columns] = True
+    return picture
 
 
-def lit(rows: slice, columns: slice, brightness: float = 0.8) -> Tensor:
-    """A sprite of 8 x 8 texels, black but for a rectangle."""
-    sprite = torch.zeros(1, 1, 8, 8)
-    sprite[..., rows, columns] = brightness
-    return sprite
+def box_in(picture: Tensor, *box: float) -> list[float]:
+    """What a box of one object becomes."""
+    return drawn_boxes(torch.tensor(box)[None, None], picture)[0, 0].tolist()
 
 
-def box_of(sprite: Tensor, position: Tensor = POSITION, size: Tensor = SIZE) -> Tensor:
-    """The visible box (4,) of one sprite."""
-    return visible_boxes(sprite, position, size)[0, 0]
+def test_a_loose_box_becomes_that_of_the_rectangle_in_it() -> None:
+    picture = drawn((slice(8, 15), slice(20, 24)), (slice(0, 5), slice(0, 40)))
+    assert box_in(picture, 16.3, 5.0, 29.1, 21.4) == [20, 8, 24, 15]
 
 
-@pytest.mark.parametrize(
-    ("rows", "columns"),
-    [
-        (slice(3, 5), slice(1, 6)),
-        (slice(0, 8), slice(0, 8)),
-        (slice(0, 1), slice(7, 8)),
-        (slice(6, 8), slice(4, 5)),
-    ],
-)
-def test_the_box_of_a_lit_rectangle_is_the_rectangle(rows: slice, columns: slice) -> None:
-    box = box_of(lit(rows, columns))
-    corners = torch.tensor([columns.start, rows.start, columns.stop, rows.stop])
-    expected = torch.tensor([12.0, 18.0, 12.0, 18.0]) + corners * TEXEL
-    assert ((box - expected).abs() <= 0.5 * TEXEL).all()
+def test_a_tight_box_reaches_to_the_ends_of_the_pixels_that_it_touches() -> None:
+    picture = drawn((slice(8, 15), slice(20, 24)))
+    assert box_in(picture, 21.9, 9.5, 22.1, 13.2) == [21, 9, 23, 14]
 
 
-def test_a_soft_edge_lies_between_an_edge_with_and_one_without_it() -> None:
-    without, whole = lit(slice(3, 5), slice(3, 6)), lit(slice(3, 5), slice(2, 6))
-    edges = [box_of(without)[0]]
-    for share in (0.4, 0.5, 0.7):
-        edges.append(box_of(without.lerp(whole, share))[0])
-        assert torch.equal(box_of(without.lerp(whole, share))[1:], box_of(without)[1:])
-    edges.append(box_of(whole)[0])
-    assert all(inner > outer for inner, outer in pairwise(edges))
-
-
-def test_a_blurred_edge_is_where_the_sprite_is_half_as_bright_as_inside() -> None:
-    """What is three tenths as bright or less counts as black, however far it reaches."""
-    sprite = torch.zeros(1, 1, 8, 8)
-    profile = torch.tensor([0.0, 0.0, 0.4, 0.9, 1.0, 0.7, 0.05, 0.05])
-    sprite[0, 0] = profile[:, None] * profile
-    first, last = 2.5 + 0.1 / 0.5, 6.5 - 0.5 / 0.7  # from one texel's centre to the next one's
-    corners = torch.tensor([first, first, last, last])
-    expected = torch.tensor([12.0, 18.0, 12.0, 18.0]) + corners * TEXEL
-    torch.testing.assert_close(box_of(sprite), expected)
-
-
-def test_the_box_is_where_interpolated_sprites_are_bright() -> None:
-    torch.manual_seed(0)
-    sprites = 0.5 + 0.5 * torch.rand(2, 3, 7, 7) ** 3
-    sprites[0, :, :2], sprites[1, :, :, 4:] = 0, 0
-    sprites[0, 0, 3:], sprites[1, 1, :6] = 0, 0
-    position, size = 40 * torch.rand(2, 3, 2), 5 + 20 * torch.rand(2, 3, 2)
-    boxes = visible_boxes(sprites, position, size)
-    places = np.linspace(0, 7, 70_001)
-    for stream in range(2):
-        for n in range(3):
-            sprite = sprites[stream, n].numpy()
-            for axis in (0, 1):  # x, y
-                profile = sprite.max(axis)
-                ends = []
-                for side in (profile, profile[::-1]):
-                    start = np.argmax(side > 0)
-                    half = side[start : start + 3].max() / 2
-                    bright = np.interp(places, np.arange(9) - 0.5, np.pad(side, 1)) > half
-                    ends.append(places[bright][0])
-                ends = np.array([ends[0] / 7 - 0.5, 0.5 - ends[1] / 7])
-                expected = position[stream, n, axis].item() + ends * size[stream, n, axis].item()
-                np.testing.assert_allclose(boxes[stream, n, axis::2], expected, atol=0.005)
-
-
-@pytest.mark.parametrize("brightness", [0.0, 0.01, 0.02])
-def test_a_black_sprite_has_its_whole_box(brightness: float) -> None:
-    black = lit(slice(3, 5), slice(3, 5), brightness)
-    assert box_of(black).tolist() == [12.0, 18.0, 28.0, 42.0]
-
-
-def test_moving_and_stretching_an_object_does_so_to_its_box() -> None:
-    sprite = lit(slice(1, 4), slice(2, 7))
-    sprite[..., 4, 3] = 0.3
-    shift = torch.tensor([7.25, -11.5])
-    moved = box_of(sprite, POSITION + shift)
-    torch.testing.assert_close(moved, box_of(sprite) + shift.repeat(2))
-    origin = torch.zeros_like(POSITION)
-    torch.testing.assert_close(box_of(sprite, origin, 3 * SIZE), 3 * box_of(sprite, origin))
-
-
-def test_mirroring_and_turning_a_sprite_does_so_to_its_box() -> None:
-    torch.manual_seed(0)
-    sprite = lit(slice(1, 4), slice(2, 7)) * (0.3 + 0.7 * torch.rand(8, 8))
-    origin = torch.zeros_like(POSITION)
-    x0, y0, x1, y1 = box_of(sprite, origin)
-    mirrored = box_of(sprite.flip(-1), origin)
-    torch.testing.assert_close(mirrored, torch.stack([-x1, y0, -x0, y1]))
-    turned = box_of(sprite.mT, origin, SIZE.flip(-1))
-    torch.testing.assert_close(turned, torch.stack([y0, x0, y1, x1]))
-
-
-@pytest.mark.parametrize("share", [0.6, 1.25])
-def test_brightness_does_not_change_the_box(share: float) -> None:
-    torch.manual_seed(0)
-    sprite = lit(slice(1, 4), slice(2, 7)) * torch.rand(8, 8)
-    torch.testing.assert_close(box_of(share * sprite), box_of(sprite))
+def test_a_trace_on_the_background_is_no_part_of_the_object() -> None:
+    """As where a fast car was a moment ago."""
+    assert box_in(drawn((slice(3, 9), slice(10, 16))), 10, 3, 22, 9) == [10, 3, 16, 9]
 
 
 @pytest.mark.parametrize("gap", [1, 3])
-@pytest.mark.parametrize("beyond", [0.3, 1.0])
-def test_what_lies_beyond_a_gap_is_not_part_of_the_object(gap: int, beyond: float) -> None:
-    alone = lit(slice(3, 6), slice(0, 3))
-    both = alone.clone()
-    both[..., 4, 3 + gap] = beyond * 0.8
-    assert torch.equal(box_of(both), box_of(alone))
-    assert torch.equal(box_of(both.mT), box_of(alone.mT))
+def test_little_things_beyond_a_gap_are_left_out_and_large_ones_are_not(gap: int) -> None:
+    one = (slice(8, 14), slice(10, 16))
+    dot = (slice(10, 12), slice(16 + gap, 18 + gap))
+    stripe = (slice(8, 14), slice(16 + gap, 20 + gap))
+    assert box_in(drawn(one, dot), 9, 7, 23, 15) == [10, 8, 16, 14]
+    assert box_in(drawn(one, stripe), 9, 7, 23, 15) == [10, 8, 20 + gap, 14]
 
 
-def test_dim_parts_that_touch_a_bright_one_are_part_of_the_object() -> None:
-    sprite = lit(slice(3, 5), slice(2, 4))
-    larger = sprite + lit(slice(3, 5), slice(4, 7), 0.3)
-    x0, y0, x1, y1 = (box_of(larger) - box_of(sprite)).tolist()
-    assert (x0, y0, y1) == (0, 0, 0)
-    assert x1 == pytest.approx(6, abs=0.5)  # three texels
+def test_a_box_that_touches_nothing_stays() -> None:
+    picture = drawn((slice(8, 14), slice(10, 16)))
+    for box in ([20.5, 3.25, 28.0, 9.5], [-9.5, -7.0, -1.5, -2.0], [40.0, 29.5, 55.0, 33.0]):
+        assert box_in(picture, *box) == box
 
 
-@pytest.mark.parametrize("outside", ["black", "transparent"])
-@pytest.mark.parametrize("seed", range(4))
-def test_boxes_are_around_the_pixels_that_are_rendered(outside: str, seed: int) -> None:
-    torch.manual_seed(seed)
-    renderer = Renderer(CONFIG)
-    top, left = torch.randint(1, 4, (2,)).tolist()
-    bottom, right = top + 2, left + 1
-    colour, alpha = torch.full((3, 6, 6), 5.0), torch.zeros(1, 6, 6)
-    colour[:, top + seed % 2, left] = torch.tensor([0.2, -5, -5])  # dim red below or above white
-    if outside == "black":
-        colour[:, :top], colour[:, bottom:], colour[..., :left], colour[..., right:] = [-5] * 4
-    else:
-        alpha[:, :top], alpha[:, bottom:], alpha[..., :left], alpha[..., right:] = [-200] * 4
-    last = renderer.decoder[-1]
-    assert isinstance(last, torch.nn.Linear)
-    torch.nn.init.zeros_(last.weight)
-    last.bias.data = torch.cat([colour, alpha]).flatten()
-    position, size_logit = 20 + 20 * torch.rand(2, 1, 2), 0.5 * torch.randn(2, 1, 2)
-    one = Objects(
-        **{
-            **vars(some_objects(1)),
-            "position": position,
-            "size_logit": size_logit,
-            "presence": torch.ones(2, 1),
-        }
-    )
-    with torch.no_grad():
-        boxes, frames = renderer.boxes(one), renderer(one, 60, 60)
-    for box, frame in zip(boxes[:, 0], frames, strict=True):
-        seen = (frame.amax(0) > 0.5 * frame.max()).nonzero()
-        first, beyond = seen.min(0).values.flip(0), seen.max(0).values.flip(0) + 1
-        torch.testing.assert_close(box, torch.cat([first, beyond]).float(), atol=1.2, rtol=0)
+def test_drawn_boxes_equal_an_explicit_loop() -> None:
+    """Of boxes in, across and beyond the frame, each in the frame of its own stream."""
+    torch.manual_seed(0)
+    pictures = torch.rand(3, 30, 40) < 0.05
+    first = torch.rand(3, 60, 2) * torch.tensor([60.0, 50.0]) - 10
+    boxes = torch.cat([first, first + 12 * torch.rand(3, 60, 2)], -1)
+    found = drawn_boxes(boxes, pictures)
+    changed = 0
+    for stream in range(3):
+        for box, fitted in zip(boxes[stream].tolist(), found[stream].tolist(), strict=True):
+            pixels = [
+                (x, y)
+                for y in range(30)
+                for x in range(40)
+                if pictures[stream, y, x]
+                and x + 1 > box[0]
+                and x < box[2]
+                and y + 1 > box[1]
+                and y < box[3]
+            ]
+            expected = box
+            if pixels:
+                changed += 1
+                ends = [large_parts([pixel[axis] for pixel in pixels]) for axis in (0, 1)]
+                expected = [min(ends[0]), min(ends[1]), max(ends[0]) + 1, max(ends[1]) + 1]
+            assert fitted == expected
+    assert changed > 60
+
+
+def large_parts(places: list[int]) -> set[int]:
+    """Those of the places along an axis, one a pixel, that are in runs with many pixels."""
+    runs: list[list[int]] = []
+    for place in sorted(places):
+        if not runs or place > runs[-1][-1] + 1:
+            runs.append([])
+        runs[-1].append(place)
+    most = max(len(run) for run in runs)
+    return {place for run in runs if len(run) >= 0.35 * most for place in run}
