@@ -89,7 +89,7 @@ class Discovery(nn.Module):
             propagated: (B, K) the objects that are tracked.
             held: what is not decided yet.
             sparse: whether to leave out cells around which all is black or in boxes of tracked
-                objects (as large as the latents say, not only what is seen of them). C is then
+                objects (as large as the latents say, not only what is drawn of them). C is then
                 what the busiest frame of the batch needs; rows beyond have presence 0.
 
         Returns:

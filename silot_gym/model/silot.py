@@ -128,7 +128,7 @@ class SILOT(nn.Module):
         half = objects.size / 2
         corners = torch.cat([objects.position - half, objects.position + half], -1)
         boxes = corners.float() * self.config.pixel_size
-        return boxes if frame is None else drawn_boxes(boxes, (frame > 0).any(1))
+        return boxes if frame is None else drawn_boxes(boxes, frame.amax(1) > 0)
 
     @torch.no_grad()
     def reconstruct(self, video: Tensor) -> tuple[list[Objects], Tensor]:
