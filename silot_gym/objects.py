@@ -64,6 +64,12 @@ class Objects:
         """(B, K, 2) width and height in pixels, in (0, anchor)."""
         return squash(self.size_logit) * self.anchor
 
+    @property
+    def boxes(self) -> Tensor:
+        """(B, K, 4) boxes (x0, y0, x1, y1) in pixels, as large as `size`."""
+        half = self.size / 2
+        return torch.cat([self.position - half, self.position + half], -1)
+
     def map(self, function: Callable[[Tensor], Tensor]) -> "Objects":
         """The objects with `function` applied to each attribute."""
         return Objects(*(function(getattr(self, field.name)) for field in fields(self)))

@@ -19,7 +19,7 @@ from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.connected_components import connected_components, link
 from silot_gym.evaluation.tracks import Tracks
 from silot_gym.linking import MAX_STEP
-from silot_gym.model.selection import select
+from silot_gym.model.selection import give_up_duplicates, select
 from silot_gym.tracker import SlotTracker
 
 
@@ -71,10 +71,11 @@ def spair_tracks(
             assert claims is not None  # discovery was not left out
             nothing = model.empty_objects(1, claims.presence.shape[1])
             found = select(nothing, claims, in_play=True)
+            fitted = model.boxes(found, seen)
+            found = give_up_duplicates(found, fitted)
             confidence = found.presence[0].float().cpu().numpy()
             shown = confidence >= least_presence
-            fitted = model.boxes(found, seen)[0].cpu().numpy()
-            boxes.append(clip_boxes(fitted[shown], height, width))
+            boxes.append(clip_boxes(fitted[0].cpu().numpy()[shown], height, width))
             presence.append(confidence[shown])
         linked = link(boxes, MAX_STEP)
         tracks.append(

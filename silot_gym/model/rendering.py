@@ -95,8 +95,9 @@ def drawn_boxes(boxes: Tensor, drawn: Tensor) -> Tensor:
     """
     height, width = drawn.shape[1:]
     extent = boxes.new_tensor([width, height])
-    first = boxes[..., :2].floor().clamp(min=0).minimum(extent)  # (B, N, 2): x, y
-    count = boxes[..., 2:].ceil().minimum(extent) - first
+    finite = boxes.nan_to_num()  # a model that has broken down is for others to report
+    first = finite[..., :2].floor().clamp(min=0).minimum(extent)  # (B, N, 2): x, y
+    count = finite[..., 2:].ceil().minimum(extent) - first
     longest = max(1, int(count.max())) if count.numel() else 1
     offset = torch.arange(longest, device=boxes.device)
     inside = offset < count[..., None]  # (B, N, 2, s)

@@ -10,8 +10,8 @@ from silot_gym.objects import Objects
 _SAME_BOX, _SAME_BOX_IN_PLAY = 0.5, 0.2
 """Intersection over union from which on a discovered object's box is taken for another one's. In
 training, boxes are too loose yet to tell by less."""
-_SAME_TRACK_IN_PLAY = 0.5
-"""And from which on two tracks are taken for the same object's."""
+_SAME_PLACE = 0.5
+"""And from which on what is drawn of two objects is taken for one thing."""
 
 
 def select(propagated: Objects, discovered: Objects, in_play: bool = False) -> Objects:
@@ -22,54 +22,57 @@ def select(propagated: Objects, discovered: Objects, in_play: bool = False) -> O
 
     Several cells may claim one object. As in other detectors, of boxes that overlap much the most
     present stays: here no discovered object is taken whose box is that of another, more present
-    one. In training, tracked objects may cross; in play, of two that have nearly the same box the
-    less present is given up, lest duplicates live on.
+    one. Tracked objects may cross.
 
     Args:
         propagated: objects (B, K).
         discovered: objects (B, C).
-        in_play: whether this is play.
+        in_play: whether this is play, where little overlap is enough.
 
     Returns:
         Objects (B, K). Discovered ones have `track_id` -1.
     """
-    if in_play:
-        nothing = propagated.map(lambda value: value[:, :0])
-        twice = _claimed(nothing, propagated, _SAME_TRACK_IN_PLAY)
-        propagated = replace(propagated, presence=propagated.presence.masked_fill(twice, 0))
+    presence = torch.cat([propagated.presence, discovered.presence], 1)
+    boxes = torch.cat([propagated.boxes, discovered.boxes], 1)
     same_box = _SAME_BOX_IN_PLAY if in_play else _SAME_BOX
-    claimed = _claimed(propagated, discovered, same_box)
+    slots = propagated.presence.shape[1]
+    claimed = _claimed(boxes, presence, slots, same_box)
     discovered = replace(discovered, presence=discovered.presence.masked_fill(claimed, 0))
     source = _source(propagated.presence.detach(), discovered.presence.detach())
     return Objects.concatenate([propagated, discovered], 1).take(source)
 
 
+def give_up_duplicates(objects: Objects, boxes: Tensor) -> Objects:
+    """The same objects, but absent are those that are where a more present one is.
+
+    Args:
+        objects: (B, K).
+        boxes: (B, K, 4) around what is drawn of them.
+    """
+    twice = _claimed(boxes, objects.presence, 0, _SAME_PLACE)
+    return replace(objects, presence=objects.presence.masked_fill(twice, 0))
+
+
 @torch.no_grad()
-def _claimed(propagated: Objects, discovered: Objects, same_box: float) -> Tensor:
-    """Which discovered objects, (B, C), have nearly the box of a more present object."""
-    first, last, presence = (
-        torch.cat([old, new], 1)
-        for old, new in zip(_corners(propagated), _corners(discovered), strict=True)
+def _claimed(boxes: Tensor, presence: Tensor, first: int, same_box: float) -> Tensor:
+    """Which of the boxes (B, N, 4) from `first` on are nearly that of a more present object.
+
+    Returns:
+        (B, N - first) bool; of equals, the first is not.
+    """
+    mine, its = boxes[:, first:, None], boxes[:, None]
+    overlap = torch.minimum(mine[..., 2:], its[..., 2:]) - torch.maximum(
+        mine[..., :2], its[..., :2]
     )
-    slots = propagated.presence.shape[1]
-    overlap = torch.minimum(last[:, slots:, None], last[:, None]) - torch.maximum(
-        first[:, slots:, None], first[:, None]
-    )
-    overlap = overlap.clamp(min=0).prod(-1)  # (B, C, K + C)
-    area = (last - first).prod(-1)
-    same = overlap > same_box / (1 + same_box) * (area[:, slots:, None] + area[:, None])
-    # Of equals the one that comes first.
-    mine, its = presence[:, slots:, None], presence[:, None]
+    overlap = overlap.clamp(min=0).prod(-1)  # (B, N - first, N)
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    same = overlap > same_box / (1 + same_box) * (area[:, first:, None] + area[:, None])
     order = torch.arange(presence.shape[1], device=presence.device)
-    before = (its > mine) | ((its == mine) & (order < order[slots:, None]))
+    less = presence[:, first:, None] < presence[:, None]
+    equal = presence[:, first:, None] == presence[:, None]
+    before = less | (equal & (order < order[first:, None]))
     claimed: Tensor = (same & before).any(-1)
     return claimed
-
-
-def _corners(objects: Objects) -> tuple[Tensor, Tensor, Tensor]:
-    """First and last corners of objects' boxes, and their presence."""
-    half = objects.size / 2
-    return objects.position - half, objects.position + half, objects.presence
 
 
 def _source(propagated: Tensor, discovered: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from silot_gym.model.discovery import Discovery
 from silot_gym.model.latents import NOTHING_HELD, Held, Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
 from silot_gym.model.rendering import Renderer, drawn_boxes, shrunk
-from silot_gym.model.selection import select
+from silot_gym.model.selection import give_up_duplicates, select
 from silot_gym.objects import Objects, first_rows
 
 NEARLY_EMPTY = 0.01
@@ -83,24 +83,26 @@ class SILOT(nn.Module):
             discover: whether to look for objects that are not tracked yet.
             held: what is not decided yet.
             in_play: whether to do nothing for cells around which there is nothing new, and to be
-                strict with objects that overlap; see `select`.
+                strict with objects that overlap; see `select` and `give_up_duplicates`.
         """
-        frame = self.see(frame)
+        seen = self.see(frame)
         if last is None:
-            propagated = known = tracked = self.empty_objects(len(frame))
+            propagated = known = tracked = self.empty_objects(len(seen))
             propagated_latents = None
         else:
             there = last.presence >= NEARLY_EMPTY
             slots = first_rows(there)
             known = replace(last, presence=last.presence * there).take(slots)
-            tracked, propagated_latents = self.propagation(known, frame, held)
+            tracked, propagated_latents = self.propagation(known, seen, held)
             tracked = replace(tracked, hidden=self.recurrence(known, tracked))
             empty = replace(last, presence=torch.zeros_like(last.presence))
             propagated = empty.put(slots, tracked)
         if not discover:
             return StepOutput(propagated, known, tracked, propagated_latents)
-        discovered, discovered_latents = self.discovery(frame, tracked, held, in_play)
+        discovered, discovered_latents = self.discovery(seen, tracked, held, in_play)
         objects = select(propagated, discovered, in_play)
+        if in_play:
+            objects = give_up_duplicates(objects, self.boxes(objects, frame))
         return StepOutput(
             objects, known, tracked, propagated_latents, discovered, discovered_latents
         )
@@ -125,9 +127,7 @@ class SILOT(nn.Module):
             frame: (B, 3, height, width), the one that they are in, for boxes around what is drawn
                 of them; without it boxes are those of the latents.
         """
-        half = objects.size / 2
-        corners = torch.cat([objects.position - half, objects.position + half], -1)
-        boxes = corners.float() * self.config.pixel_size
+        boxes = objects.boxes.float() * self.config.pixel_size
         return boxes if frame is None else drawn_boxes(boxes, frame.amax(1) > 0)
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from silot_gym.evaluation.tracks import iou
-from silot_gym.model.selection import select
+from silot_gym.model.selection import give_up_duplicates, select
 from silot_gym.objects import Objects
 
 ANCHOR = 0.5  # pixels: no boxes overlap but those of the tests that are about it
@@ -121,8 +121,11 @@ def _random(count: int, first_id: int = 0) -> Objects:
     return objects(torch.rand(3, count).tolist(), ids.tolist())
 
 
-def test_of_two_tracks_of_one_object_the_more_present_goes_on_in_play() -> None:
-    old = objects([[0.7, 0.8, 0.9, 0.0]], [[5, 5, 6, -1]])
-    new = objects([[0.0]], [[20]])
-    assert select(old, new, in_play=True).presence.tolist() == [pytest.approx([0, 0.8, 0.9, 0])]
-    assert select(old, new).presence.tolist() == [pytest.approx([0.7, 0.8, 0.9, 0])]
+def test_of_objects_around_the_same_things_only_the_most_present_goes_on() -> None:
+    """Wherever their own boxes are; of equals the one in the first slot."""
+    found = objects([[0.7, 0.8, 0.9, 0.0, 0.6, 0.6]], [[5, 6, 7, -1, 8, 9]])
+    one, other, third = [10, 10, 20, 20], [14, 10, 24, 20], [40, 10, 50, 20]  # .43 of one and other
+    boxes = torch.tensor([[one, one, other, one, third, third]]).float()
+    left = give_up_duplicates(found, boxes)
+    assert left.presence.tolist() == [pytest.approx([0, 0.8, 0.9, 0, 0.6, 0])]
+    assert torch.equal(left.position, found.position)
