@@ -124,10 +124,10 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
     for t, objects in enumerate(tracked):
         present = objects.presence[0] > 0.5
         assert present.sum() == 2
-        boxes = elbo.model.boxes(objects).detach()[0, present]
+        boxes = elbo.model.boxes(objects, video[:, t])[0, present]
         upper_first = boxes[boxes[:, 1].argsort()]
         expected = torch.tensor([[3.0 + t, 4, 11 + t, 12], [24.0 - t, 22, 32 - t, 30]])
-        # What the objects show is where the squares are, however large a black margin they have.
+        # However large a black margin they have.
         torch.testing.assert_close(upper_first, expected, atol=1.5, rtol=0)
     slots = [set((o.presence[0] > 0.5).nonzero().flatten().tolist()) for o in tracked]
     assert all(s == slots[0] for s in slots)
