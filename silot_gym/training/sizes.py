@@ -24,7 +24,7 @@ _LARGE = 24
 """Pixels of the model that the longer side of what is typical has at most."""
 _SMALL = 6.0
 """Pixels that neither side should have less of: boxes have to find what they are for."""
-_START, _EXPECTED, _ANCHOR = 1.5, 0.5, 2.4
+_START, _EXPECTED, _ANCHOR = 1.5, 0.5, 2.0
 """Size of boxes before training, mean of their prior, and largest size, in typical sizes."""
 _LEAST_ANCHOR = 24.0
 """Pixels of the frame that no largest side is below."""

@@ -46,7 +46,7 @@ def test_large_objects_are_seen_in_larger_pixels() -> None:
     large = fitted_to(ModelConfig(), [episode(15, 50, objects=2)], Background(), 48)
     assert (small.pixel_size, large.pixel_size) == (1, 2)
     assert large.initial_size[1] * 2 == pytest.approx(1.5 * 40, rel=0.15)
-    assert large.anchor_size == pytest.approx((14.4, 40), abs=2)
+    assert large.anchor_size == pytest.approx((12, 40), abs=2)
 
 
 @pytest.mark.parametrize("crop_size", [24, 48])
