@@ -39,7 +39,7 @@ def closest_pairs(
 
 def resume_lost(
     objects: Objects, last: Objects, lost: Tensor, found: Tensor, most: float
-) -> Objects:
+) -> tuple[Objects, Tensor]:
     """Objects in which one that was lost goes on as one that was found nearby at the same time.
 
     Propagation looks for an object where it is expected. One that jumps further is lost there, and
@@ -55,13 +55,13 @@ def resume_lost(
     Returns:
         The objects with each found one in the slot of the lost one that it continues, under its
         `track_id`; what was in that slot changes places with it, and has no id if it is what was
-        left of the lost one.
+        left of the lost one. And the slots (B, K) that they were in.
     """
-    lanes = (lost.any(1) & found.any(1)).nonzero().flatten().tolist()
-    if not lanes:
-        return objects
     slots = torch.arange(objects.presence.shape[1], device=objects.presence.device)
     source = slots.repeat(len(objects.presence), 1)
+    lanes = (lost.any(1) & found.any(1)).nonzero().flatten().tolist()
+    if not lanes:
+        return objects, source
     track_id = objects.track_id.clone()
     for lane in lanes:
         old, new = lost[lane].nonzero().flatten(), found[lane].nonzero().flatten()
@@ -73,4 +73,4 @@ def resume_lost(
             track_id[lane, row] = identity
             here = source[lane] == row
             source[lane, here], source[lane, slot] = source[lane, slot].clone(), row
-    return replace(objects, track_id=track_id).take(source)
+    return replace(objects, track_id=track_id).take(source), source

@@ -12,7 +12,7 @@ from silot_gym.background import Region, UnknownScenes, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.linking import MAX_STEP, resume_lost
-from silot_gym.objects import Objects, first_rows
+from silot_gym.objects import Objects
 
 __all__ = ["SlotTracker", "Slots"]
 
@@ -157,7 +157,9 @@ class SlotTracker:
         frame = self._frames.prepare(seen, drawn)
         index = torch.tensor(chosen, device=self._device)
         last = self._objects if lanes is None else self._objects.map(lambda value: value[index])
-        objects = self._model.step(frame, last, in_play=True).objects
+        output = self._model.step(frame, last, in_play=True)
+        objects, boxes = output.objects, output.boxes
+        assert boxes is not None  # this is play
         for name in ("presence", "position", "size_logit", "what", "depth_logit", "hidden"):
             if not getattr(objects, name).isfinite().all():
                 raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")
@@ -168,7 +170,8 @@ class SlotTracker:
         moved_on = present & (objects.track_id == last.track_id)
         lost = (last.presence >= self._threshold) & ~moved_on
         reach = MAX_STEP / self._model.config.pixel_size
-        objects = resume_lost(objects, last, lost, found, reach)
+        objects, slots = resume_lost(objects, last, lost, found, reach)
+        boxes = boxes.take_along_dim(slots[..., None], 1)
         present = objects.presence >= self._threshold
         new = present & (objects.track_id < 0)
         ids = self._next_id[chosen] + new.cumsum(1) - 1
@@ -180,7 +183,7 @@ class SlotTracker:
             else self._objects.zip(objects, lambda old, now: old.index_copy(0, index, now))
         )
         self.steps += 1
-        return self._show(objects, frame, chosen, present, new)
+        return self._show(objects, boxes, chosen, present, new)
 
     @torch.inference_mode()
     def reconstruct(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -217,13 +220,14 @@ class SlotTracker:
     def _show(
         self,
         objects: Objects,
-        frame: Tensor,
+        drawn: Tensor,
         lanes: list[int],
         present: Tensor,
         new: Tensor,
     ) -> Slots:
-        """Objects of some lanes in their frames as slots, the absent ones empty."""
-        height, width = frame.shape[-2:]
+        """Objects of some lanes with their boxes as slots, the absent ones empty."""
+        assert self._frame_size is not None  # a frame was seen
+        height, width = self._frame_size
         shown = present.cpu().numpy()
 
         def where_shown(value: NDArray[np.float32], empty: float = 0) -> NDArray[np.float32]:
@@ -231,10 +235,7 @@ class SlotTracker:
             return np.where(mask, value, np.float32(empty))
 
         extent = np.array([width, height], np.float32)
-        some = first_rows(present)  # the others need no sprites
-        boxes = np.zeros((*shown.shape, 4), np.float32)
-        seen = _array(self._model.boxes(objects.take(some), frame))
-        np.put_along_axis(boxes, some.cpu().numpy()[..., None], seen, 1)
+        boxes = _array(drawn)
         first, last = boxes[..., :2], boxes[..., 2:]
         centre = np.clip((first + last) / (2 * extent), 0, 1)
         size = np.clip((last - first) / extent, 0, 1)

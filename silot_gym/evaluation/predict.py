@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.tracks import Tracks
@@ -61,11 +62,14 @@ def follow(
     objects = model.empty_objects(len(frames), num_slots)
     for t in range(frames.shape[1]):
         if unseen_from is not None and t >= unseen_from:
-            objects, frame = model.predict(objects), None
+            objects = model.predict(objects)
+            boxes: Tensor | None = model.boxes(objects)
         else:
             frame = checkpoint.frames.prepare(torch.from_numpy(frames[:, t]).to(device))
-            objects = model.step(frame, objects, in_play=True).objects
+            output = model.step(frame, objects, in_play=True)
+            objects, boxes = output.objects, output.boxes
             fresh = t * num_slots + torch.arange(num_slots, device=device)
             identity = fresh.where(objects.track_id < 0, objects.track_id)
             objects = replace(objects, track_id=identity)
-        yield objects, model.boxes(objects, frame).cpu().numpy()
+        assert boxes is not None  # this is play
+        yield objects, boxes.cpu().numpy()

@@ -30,6 +30,7 @@ class StepOutput:
         discovered: (B, C) one object a cell (in play, a cell around which something is drawn that
             no tracked object explains); None where discovery was left out.
         discovered_latents: how they were found.
+        boxes: (B, K, 4) in play, around what is drawn of the objects; see `SILOT.boxes`.
     """
 
     objects: Objects
@@ -38,6 +39,7 @@ class StepOutput:
     propagated_latents: Latents | None = None
     discovered: Objects | None = None
     discovered_latents: Latents | None = None
+    boxes: Tensor | None = None
 
 
 class SILOT(nn.Module):
@@ -100,11 +102,12 @@ class SILOT(nn.Module):
         if not discover:
             return StepOutput(propagated, known, tracked, propagated_latents)
         discovered, discovered_latents = self.discovery(seen, tracked, held, in_play)
-        objects = select(propagated, discovered, in_play)
+        objects, boxes = select(propagated, discovered, in_play), None
         if in_play:
-            objects = give_up_duplicates(objects, self.boxes(objects, frame))
+            boxes = self.boxes(objects, frame)
+            objects = give_up_duplicates(objects, boxes)
         return StepOutput(
-            objects, known, tracked, propagated_latents, discovered, discovered_latents
+            objects, known, tracked, propagated_latents, discovered, discovered_latents, boxes
         )
 
     def predict(self, last: Objects) -> Objects:
