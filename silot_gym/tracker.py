@@ -183,7 +183,7 @@ class SlotTracker:
             else self._objects.zip(objects, lambda old, now: old.index_copy(0, index, now))
         )
         self.steps += 1
-        return self._show(objects, boxes, chosen, present, new)
+        return self._show(objects, _array(boxes), chosen, present, new)
 
     @torch.inference_mode()
     def reconstruct(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -220,7 +220,7 @@ class SlotTracker:
     def _show(
         self,
         objects: Objects,
-        drawn: Tensor,
+        boxes: NDArray[np.float32],
         lanes: list[int],
         present: Tensor,
         new: Tensor,
@@ -235,7 +235,6 @@ class SlotTracker:
             return np.where(mask, value, np.float32(empty))
 
         extent = np.array([width, height], np.float32)
-        boxes = _array(drawn)
         first, last = boxes[..., :2], boxes[..., 2:]
         centre = np.clip((first + last) / (2 * extent), 0, 1)
         size = np.clip((last - first) / extent, 0, 1)
