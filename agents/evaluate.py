@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
+from tqdm import tqdm
 from train import AGENT, ARGS, evaluate, make_envs, report
 from train import Args as TrainArgs
 
@@ -37,6 +38,8 @@ class Args:
     """Episodes to play."""
     video: bool = False
     """Whether to write `video.mp4`, one episode with boxes and track ids, into the folder."""
+    progress: bool = True
+    """Whether to show progress bars."""
 
 
 def film(model: PPO, args: TrainArgs) -> Iterator[NDArray[np.uint8]]:
@@ -60,11 +63,12 @@ def main(args: Args) -> None:
         if not (args.run / name).is_file():
             raise ValueError(f"expected a run of agents/train.py, found no {args.run / name}")
     trained = json.loads((args.run / ARGS).read_text())
-    train_args = TrainArgs(**trained | {"out": args.run}).checked()
+    train_args = TrainArgs(**trained | {"out": args.run, "progress": args.progress}).checked()
     model = PPO.load(args.run / AGENT, device=train_args.device)
     report(evaluate(model, train_args, args.episodes), args.run)
     if args.video:
-        write_video(args.run / "video.mp4", islice(film(model, train_args), _VIDEO_FRAMES))
+        pictures = islice(film(model, train_args), _VIDEO_FRAMES)
+        write_video(args.run / "video.mp4", tqdm(pictures, "filming", disable=not args.progress))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Args:
     eval_episodes: int = 10
     """Episodes of the evaluation at the end."""
     progress: bool = True
-    """Whether to show a progress bar."""
+    """Whether to show progress bars."""
 
     def checked(self) -> "Args":
         """The arguments with the game as ale-py spells it.
@@ -148,9 +148,19 @@ def evaluate(model: PPO, args: Args, episodes: int) -> dict[str, Any]:
     set_random_seed(args.seed + _EVALUATION_SEED)
     count = min(args.envs, episodes)
     envs = make_envs(args, count, args.seed + _EVALUATION_SEED, training=False)
-    returns, lengths = evaluate_policy(
-        model, envs, episodes, deterministic=False, return_episode_rewards=True
-    )
+
+    def advance(now: dict[str, Any], _: dict[str, Any]) -> None:
+        bar.update(int(now["done"]))
+
+    with tqdm(total=episodes, desc="evaluation", unit="episode", disable=not args.progress) as bar:
+        returns, lengths = evaluate_policy(
+            model,
+            envs,
+            episodes,
+            deterministic=False,
+            return_episode_rewards=True,
+            callback=advance,
+        )
     envs.close()
     return {
         "command": shlex.join(["python", *sys.argv]),

@@ -33,6 +33,7 @@ from silot_gym.programs import processor, run
 from silot_gym.sb3 import SILOTVecWrapper
 
 LANES, SLOTS = (1, 8, 32), (32, 64)
+MANY_LANES = (1024,)  # on a GPU
 ENVS, ROLLOUT_STEPS = 8, 128
 
 
@@ -151,7 +152,7 @@ def tracking(checkpoint: Checkpoint, film: Film, args: Args) -> list[dict[str, A
         "discovery": model.discovery,
     }
     rows = []
-    for lanes in LANES:
+    for lanes in (*LANES, *(MANY_LANES if args.device == "cuda" else ())):
         for slots in SLOTS:
             tracker = SlotTracker(checkpoint, lanes, slots)
             warm = max(2, args.frames // 5)

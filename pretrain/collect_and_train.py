@@ -41,6 +41,7 @@ from silot_gym.training.background import LARGEST_OBJECT, BackgroundKind, estima
 from silot_gym.training.clips import CROP_SIZE, ClipSampler, check_crop
 from silot_gym.training.displays import find_displays
 from silot_gym.training.fit import FitConfig, fit
+from silot_gym.training.flicker import flickers
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
 from silot_gym.training.sizes import MEASURED, fitted_to
@@ -163,7 +164,9 @@ def main(args: Args) -> None:
     checkpoint = Checkpoint.load(out)
 
     print("scoring held-out episodes", flush=True)
-    figures = paper_protocol(checkpoint, episodes["test"], num_clips=args.clips)
+    figures = paper_protocol(
+        checkpoint, episodes["test"], num_clips=args.clips, progress=args.progress
+    )
     report = {"command": command, "protocol": "paper", "game": game, **summary(figures)}
     write_atomically(out / METRICS, (json.dumps(report, indent=2) + "\n").encode())
     longest = max(episodes["test"], key=len)
@@ -239,16 +242,18 @@ def _open_folder(out: Path, resume: bool) -> None:
 
 
 def _frame_config(args: Args, store: RolloutStore, episodes: list[Episode]) -> FrameConfig:
-    """The preprocessing, with the background that the episodes show."""
+    """The preprocessing, with the background that the episodes show, and whether all is shown."""
     info = store.info
     background = estimate_background(episodes, LARGEST_OBJECT, args.background)
+    background = replace(background, displays=find_displays(episodes, background))
     return FrameConfig(
         game=info.game,
         height=info.frame_height,
         width=info.frame_width,
         frame_skip=info.frame_skip,
         pooled=info.pooled,
-        background=replace(background, displays=find_displays(episodes, background)),
+        flickers=flickers(info.game, background, args.seed),
+        background=background,
     )
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tqdm import tqdm
+
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.draw import write_video
 from silot_gym.evaluation.held_out import overlay, paper_protocol, summary
@@ -42,6 +44,8 @@ class Args:
     """In the video, the first frame that the learned prior predicts without seeing it."""
     seed: int | None = None
     """Of the split into training and test episodes; the run's if not given."""
+    progress: bool = True
+    """Whether to show progress bars."""
 
 
 def main(args: Args) -> None:
@@ -55,7 +59,7 @@ def main(args: Args) -> None:
     store = RolloutStore.open(args.rollouts or args.checkpoint / "rollouts")
     seed = checkpoint.origin.get("seed", 0) if args.seed is None else args.seed
     episodes = [store.episode(i) for i in split(len(store), seed)["test"]]
-    figures = paper_protocol(checkpoint, episodes, num_clips=args.clips)
+    figures = paper_protocol(checkpoint, episodes, num_clips=args.clips, progress=args.progress)
     game = store.info.game
     if args.out is not None:
         command = f"python {shlex.join(sys.argv)}"
@@ -66,7 +70,7 @@ def main(args: Args) -> None:
         pictures = overlay(
             checkpoint, longest, length=args.video_frames, unseen_from=args.unseen_from
         )
-        write_video(args.video, pictures)
+        write_video(args.video, tqdm(pictures, "filming", disable=not args.progress))
     print(format_table([(game, "silot_gym", figures)]))
 
 

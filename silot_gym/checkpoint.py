@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from silot_gym.device import check_device
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
 _BACKGROUND = {name: f"background.{name}" for name in ("colours", "pictures", "stills")}
 """The background's tensors, and what the names of their palettes and indices begin with."""
@@ -111,9 +111,9 @@ class Checkpoint:
                 displays=tuple(tuple(region) for region in frames.pop("displays")),
             )
             model.load_state_dict(tensors)
-            return cls(
-                model=model.to(device).eval().requires_grad_(False),
-                frames=FrameConfig(**frames, background=background.to(device)),
+            found = cls(
+                model=model.eval().requires_grad_(False),
+                frames=FrameConfig(**frames, background=background),
                 num_slots=int(config["num_slots"]),
                 presence_threshold=float(config["presence_threshold"]),
                 origin=dict(config["origin"]),
@@ -121,6 +121,9 @@ class Checkpoint:
         except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{folder}: {_CONFIG} does not fit: {reason:.200}") from None
+        found.model.to(device)
+        on_device = replace(found.frames, background=found.frames.background.to(device))
+        return replace(found, frames=on_device)
 
 
 def _in_short(weights: Tensor) -> Tensor:
@@ -157,17 +160,32 @@ def bundled() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(_BUNDLED.glob(f"*/{_CONFIG}"))}
 
 
+def bundled_for(game: str) -> Path:
+    """The folder of the checkpoint that comes with the package for a game, as `ale_py` spells it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    folders = bundled()
+    if game not in folders:
+        raise CheckpointError(
+            f"no checkpoint is bundled for {game}: make one with "
+            f"`python pretrain/collect_and_train.py --game {game}` and pass its folder"
+        )
+    return folders[game]
+
+
 def _find(checkpoint: str | Path) -> Path:
     folder = Path(checkpoint)
     if (folder / _CONFIG).is_file():
         return folder
+    if str(checkpoint) in bundled():
+        return bundled()[str(checkpoint)]
     if folder.is_dir():
         raise CheckpointError(
             f"expected a checkpoint in {folder}, found no {_CONFIG}: pass the folder of a finished "
             "run, or finish this one with --resume"
         )
-    if (_BUNDLED / str(checkpoint) / _CONFIG).is_file():
-        return _BUNDLED / str(checkpoint)
     raise CheckpointError(
         f"expected a checkpoint's folder or one of {list(bundled()) or 'no'} bundled names, got "
         f"{str(checkpoint)!r}: make one with `python pretrain/collect_and_train.py --game <Game>`"

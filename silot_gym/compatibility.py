@@ -2,17 +2,33 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from silot_gym.atari import resolve_game
-from silot_gym.checkpoint import Checkpoint, CheckpointError
+from silot_gym.checkpoint import Checkpoint, CheckpointError, bundled_for
 from silot_gym.frames import FrameConfig
 
-__all__ = ["check_frames", "load_checkpoint", "one_of", "rgb_size"]
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+
+__all__ = [
+    "Known",
+    "check_frames",
+    "frames_of_env",
+    "frames_of_sb3",
+    "frames_of_vector",
+    "load_checkpoint",
+    "rgb_size",
+]
+
+Known = dict[str, Any]
+"""What is known of an environment's frames, by the names in `FrameConfig`."""
 
 
 def rgb_size(space: gym.Space[Any]) -> tuple[int, int]:
@@ -32,16 +48,8 @@ def rgb_size(space: gym.Space[Any]) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def one_of(envs: Any) -> gym.Env[Any, Any] | None:
-    """One environment of a vector of them, if they are in this process."""
-    inside = getattr(envs.unwrapped, "envs", None)
-    return inside[0] if inside else None
-
-
-def load_checkpoint(
-    checkpoint: str | Path | None, env: gym.Env[Any, Any] | None, device: str
-) -> Checkpoint:
-    """Loads a checkpoint by folder or name, or the one bundled for the environment's game.
+def load_checkpoint(checkpoint: str | Path | None, game: str | None, device: str) -> Checkpoint:
+    """Loads a checkpoint by folder or name, or the one bundled for a game.
 
     Raises:
         CheckpointError: There is none, or it can't be read.
@@ -49,37 +57,29 @@ def load_checkpoint(
     """
     if checkpoint is not None:
         return Checkpoint.load(checkpoint, device)
-    game = None if env is None else _known_frames(env).get("game")
     if game is None:
         raise CheckpointError(
             "expected a checkpoint, got none and an environment that is no known Atari game: "
             "pass checkpoint= a folder"
         )
-    try:
-        return Checkpoint.load(game, device)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"no checkpoint is bundled for {game}: make one with "
-            f"`python pretrain/collect_and_train.py --game {game}` and pass its folder"
-        ) from error
+    return Checkpoint.load(bundled_for(game), device)
 
 
 def check_frames(
-    made_for: FrameConfig,
-    env: gym.Env[Any, Any] | None,
-    frame_size: tuple[int, int],
-    strict: bool,
+    made_for: FrameConfig, known: Known, frame_size: tuple[int, int], strict: bool
 ) -> None:
     """Compares an environment's frames, as far as they are known, with a checkpoint's.
 
     Warns of each difference, or raises ValueError if `strict`.
     """
     found = []
-    known: dict[str, Any] = {"height": frame_size[0], "width": frame_size[1]}
-    for name, got in (known | ({} if env is None else _known_frames(env))).items():
+    height, width = frame_size
+    for name, got in {"height": height, "width": width, **known}.items():
         expected = getattr(made_for, name)
         if expected is None or got == expected:
             continue
+        if name == "pooled" and not made_for.flickers:
+            continue  # what is drawn is in both
         difference = f"the checkpoint was made for frames with {name}={expected!r}, got {got!r}"
         if name == "pooled" and expected:
             difference += ": objects that flicker are missed, make it with silot_gym.make_atari"
@@ -90,10 +90,10 @@ def check_frames(
         warnings.warn(difference, stacklevel=4)  # where the wrapper is made
 
 
-def _known_frames(env: gym.Env[Any, Any]) -> dict[str, Any]:
-    """What can be told of an environment's frames, by the names in `FrameConfig`."""
-    arguments = env.spec.kwargs if env.spec is not None else {}
-    if not {"game", "frameskip"} <= arguments.keys():
+def frames_of_env(env: gym.Env[Any, Any]) -> Known:
+    """What can be told of an environment's frames."""
+    arguments = _atari_arguments(env.spec)
+    if not arguments:
         return {}
     frame_skip, pooled = arguments["frameskip"], False
     while isinstance(env, gym.Wrapper):
@@ -103,5 +103,51 @@ def _known_frames(env: gym.Env[Any, Any]) -> dict[str, Any]:
         if inside > 1:
             frame_skip, pooled = frame_skip * inside, True
         env = env.env
-    game = resolve_game(arguments["game"])
-    return {"game": game, "frame_skip": frame_skip, "pooled": pooled}
+    return {"game": resolve_game(arguments["game"]), "frame_skip": frame_skip, "pooled": pooled}
+
+
+def frames_of_vector(envs: VectorEnv[Any, Any, Any]) -> Known:
+    """The same of the environments in a vector of them."""
+    inside = envs.unwrapped
+    if isinstance(inside, SyncVectorEnv):
+        return frames_of_env(inside.envs[0])
+    if isinstance(inside, AsyncVectorEnv):
+        # Its environments are in other processes; it also makes one here, for the spaces.
+        env = inside.env_fns[0]()
+        known = frames_of_env(env)
+        env.close()
+        return known
+    arguments = _atari_arguments(envs.spec)
+    if not arguments:
+        return {}
+    return {  # ale-py's AtariVectorEnv, with its defaults
+        "game": resolve_game(arguments["game"]),
+        "frame_skip": arguments["frameskip"],
+        "pooled": arguments.get("maxpool", True),
+    }
+
+
+def frames_of_sb3(envs: "VecEnv") -> Known:
+    """The same of the environments in Stable-Baselines3's vector of them."""
+    inside = getattr(envs.unwrapped, "envs", None)
+    if inside:
+        return frames_of_env(inside[0])
+
+    def look_up(name: str) -> Any:
+        # A worker that is asked for what it has not, or can't pickle (a spec), breaks down.
+        return envs.get_attr(name, 0)[0] if envs.has_attr(name) else None
+
+    game, frame_skip = look_up("_game"), look_up("_frameskip")
+    if game is None or frame_skip is None:
+        return {}
+    skipped = look_up("frame_skip") or look_up("_skip") or 1
+    return {
+        "game": resolve_game(game),
+        "frame_skip": frame_skip * skipped,
+        "pooled": skipped > 1,
+    }
+
+
+def _atari_arguments(spec: EnvSpec | None) -> dict[str, Any]:
+    """What one of ale-py's environments was made with; nothing of others."""
+    return spec.kwargs if spec is not None and str(spec.entry_point).startswith("ale_py") else {}

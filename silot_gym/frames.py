@@ -21,6 +21,8 @@ class FrameConfig:
         width: columns of a frame.
         frame_skip: emulator frames a step.
         pooled: whether a frame is the maximum of the last two screens.
+        flickers: whether the game draws objects on some screens only, so that frames that are not
+            pooled miss them.
         background: what is seen as black.
     """
 
@@ -29,6 +31,7 @@ class FrameConfig:
     width: int
     frame_skip: int = 4
     pooled: bool = True
+    flickers: bool = True
     background: Background = field(default_factory=Background, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from silot_gym.background import Region
 from silot_gym.boxes import ComparableBoxes
-from silot_gym.compatibility import check_frames, load_checkpoint, rgb_size
+from silot_gym.compatibility import Known, check_frames, load_checkpoint, rgb_size
 from silot_gym.tracker import Slots, SlotTracker
 
 __all__ = ["ATTRIBUTES", "ATTRIBUTE_BOUNDS", "SlotObserver", "slot_layout", "slot_space"]
@@ -58,7 +58,6 @@ class SlotObserver:
 
     Attributes:
         frame_size: height and width of the frames.
-        tracker: what follows the objects.
         layout: the columns of each attribute.
         space: of one lane's observations.
     """
@@ -66,7 +65,7 @@ class SlotObserver:
     def __init__(
         self,
         checkpoint: str | Path | None,
-        env: gym.Env[Any, Any] | None,
+        known: Known,
         frames: gym.Space[Any],
         *,
         lanes: int,
@@ -80,18 +79,34 @@ class SlotObserver:
     ) -> None:
         """Takes what `SILOTObjectWrapper` takes, raises the same, and sees that the frames fit.
 
-        `env` is one of the environments, if it is in this process; `frames` is the space of one
-        lane's frames.
+        `known` is what can be told of the environments' frames, `frames` the space of one lane's.
         """
         self.frame_size = rgb_size(frames)
-        loaded = load_checkpoint(checkpoint, env, device)
-        check_frames(loaded.frames, env, self.frame_size, strict)
-        self.tracker = SlotTracker(loaded, lanes, num_slots, self.frame_size, ignore)
+        loaded = load_checkpoint(checkpoint, known.get("game"), device)
+        check_frames(loaded.frames, known, self.frame_size, strict)
+        self._tracker: SlotTracker | None = SlotTracker(
+            loaded, lanes, num_slots, self.frame_size, ignore
+        )
         self.layout = slot_layout(attributes, self.tracker.what_dim)
         slots = slot_space(self.layout, self.tracker.num_slots, flatten)
         self.space = Dict({"slots": slots, "pixels": frames}) if include_pixels else slots
         self._attributes, self._flatten = tuple(attributes), flatten
         self._include_pixels = include_pixels
+
+    @property
+    def tracker(self) -> SlotTracker:
+        """What follows the objects.
+
+        Raises:
+            RuntimeError: the environment is closed.
+        """
+        if self._tracker is None:
+            raise RuntimeError("the environment is closed")
+        return self._tracker
+
+    def close(self) -> None:
+        """Releases the model."""
+        self._tracker = None
 
     def look(
         self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None
@@ -109,7 +124,7 @@ class SlotObserver:
 
     def look_through_resets(
         self, frames: NDArray[np.uint8], finals: Mapping[int, NDArray[np.uint8]]
-    ) -> tuple[Any, Slots, dict[int, Any]]:
+    ) -> tuple[Any, Slots, dict[int, Any], Slots]:
         """The same where in some lanes an episode has ended and the next one has begun.
 
         Args:
@@ -117,12 +132,13 @@ class SlotObserver:
             finals: the last frame of the episode in lanes where one has ended.
 
         Returns:
-            Observations and slots of all lanes; and by lane the last observations of the episodes
-            that have ended.
+            Observations and slots of all lanes; by lane the last observations of the episodes
+            that have ended; and the slots of all lanes before the next episodes began.
         """
         lanes = sorted(finals)
         if not lanes:
-            return *self.look(frames), {}
+            observed, slots = self.look(frames)
+            return observed, slots, {}, slots
         last_frames = frames.copy()
         for lane in lanes:
             last_frames[lane] = finals[lane]
@@ -131,7 +147,7 @@ class SlotObserver:
         self.tracker.reset(lanes)
         begun, first_slots = self.look(frames[lanes], lanes)
         put(observed, lanes, begun)
-        return observed, slots.put(lanes, first_slots), ended
+        return observed, slots.put(lanes, first_slots), ended, slots
 
 
 def pick(observed: Any, lane: int) -> Any:

@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from silot_gym.background import Region
-from silot_gym.compatibility import one_of
+from silot_gym.compatibility import frames_of_sb3
 from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
 
 __all__ = ["SILOTVecWrapper"]
@@ -19,8 +19,9 @@ class SILOTVecWrapper(VecEnvWrapper):
     """Observes the tracked objects of several environments, in one forward pass a step.
 
     Each environment's observation is that of a `SILOTObjectWrapper` of its own, and so is
-    `info["objects"]`. Where an episode ends, SB3 resets at once: `terminal_observation` is what was
-    seen last of the old one, and `info["objects"]` belongs to the first frame of the new one.
+    `info["objects"]`. Where an episode ends, SB3 resets at once: `terminal_observation` and
+    `info["objects"]` are what was seen last of the old one, the observation and the lane's
+    `reset_infos` what is seen first of the new one.
 
     Example:
         >>> envs = DummyVecEnv([lambda: silot_gym.make_atari("SpaceInvaders")] * 2)
@@ -51,7 +52,7 @@ class SILOTVecWrapper(VecEnvWrapper):
         """
         self._observer = SlotObserver(
             checkpoint,
-            one_of(venv),
+            frames_of_sb3(venv),
             venv.observation_space,
             lanes=venv.num_envs,
             num_slots=num_slots,
@@ -67,8 +68,8 @@ class SILOTVecWrapper(VecEnvWrapper):
 
     def reset(self) -> VecEnvObs:
         """Forgets all tracks, then looks at the first frames."""
-        frames = self.venv.reset()
         self._observer.tracker.reset()
+        frames = self.venv.reset()
         observed: VecEnvObs
         observed, slots = self._observer.look(np.asarray(frames))
         self.reset_infos = [
@@ -82,9 +83,18 @@ class SILOTVecWrapper(VecEnvWrapper):
         frames, rewards, dones, infos = self.venv.step_wait()
         finals = {int(lane): infos[lane]["terminal_observation"] for lane in np.flatnonzero(dones)}
         observed: Any
-        observed, slots, ended = self._observer.look_through_resets(np.asarray(frames), finals)
+        observed, slots, ended, last = self._observer.look_through_resets(
+            np.asarray(frames), finals
+        )
         for lane, info in enumerate(infos):
-            info["objects"] = objects_info(slots, lane)
+            info["objects"] = objects_info(last, lane)
         for lane, observation in ended.items():
             infos[lane]["terminal_observation"] = observation
+            begun = {"objects": objects_info(slots, lane)}
+            self.reset_infos[lane] = self.venv.reset_infos[lane] | begun
         return observed, rewards, dones, infos
+
+    def close(self) -> None:
+        """Releases the model and closes the environments."""
+        self._observer.close()
+        super().close()

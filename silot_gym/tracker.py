@@ -69,7 +69,7 @@ class SlotTracker:
         lanes: B, the number of streams.
         num_slots: K, the most objects that are tracked in a lane.
         what_dim: A, the length of an object's appearance.
-        steps: calls of `step` since all lanes were reset together.
+        steps: frames of all lanes together since all were reset together.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class SlotTracker:
                 the model is in training mode.
         """
         num_slots = checkpoint.num_slots if num_slots is None else num_slots
-        if lanes < 1 or num_slots < 1:
-            raise ValueError(f"expected lanes and num_slots >= 1, got {lanes} and {num_slots}")
+        if not all(isinstance(n, int | np.integer) and n >= 1 for n in (lanes, num_slots)):
+            raise ValueError(f"expected lanes and num_slots >= 1, got {lanes!r} and {num_slots!r}")
         if checkpoint.model.training:
             raise ValueError("expected a model in evaluation mode: in training mode it draws noise")
         self.lanes, self.num_slots = lanes, num_slots
@@ -160,9 +160,7 @@ class SlotTracker:
         output = self._model.step(frame, last, in_play=True)
         objects, boxes = output.objects, output.boxes
         assert boxes is not None  # this is play
-        for name in ("presence", "position", "size_logit", "what", "depth_logit", "hidden"):
-            if not getattr(objects, name).isfinite().all():
-                raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")
+        self._check_finite(objects)
 
         # Presence never rises in propagation: without an id, a present object was just discovered.
         present = objects.presence >= self._threshold
@@ -182,8 +180,29 @@ class SlotTracker:
             if lanes is None
             else self._objects.zip(objects, lambda old, now: old.index_copy(0, index, now))
         )
+        self.steps += lanes is None
+        return self._show(objects, boxes, chosen, present, new)
+
+    @torch.inference_mode()
+    def predict(self) -> Slots:
+        """Moves all objects on as the learned prior has it, without a frame (section 3.4).
+
+        Returns:
+            The slots of all lanes, with the boxes of the latents.
+
+        Raises:
+            ValueError: there was no frame yet.
+            FloatingPointError: the model's output is not finite.
+        """
+        if self._frame_size is None:
+            raise ValueError("expected a step with frames before a prediction without one")
+        self._objects = self._model.predict(self._objects)
+        self._check_finite(self._objects)
         self.steps += 1
-        return self._show(objects, _array(boxes), chosen, present, new)
+        present = self._objects.presence >= self._threshold
+        boxes = self._model.boxes(self._objects)
+        none_new = torch.zeros_like(present)
+        return self._show(self._objects, boxes, list(range(self.lanes)), present, none_new)
 
     @torch.inference_mode()
     def reconstruct(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -204,6 +223,15 @@ class SlotTracker:
         behind = self._scenes.behind(pack_colours(shown))
         return np.asarray(self._frames.restore(seen, behind).cpu().numpy())
 
+    def _check_finite(self, objects: Objects) -> None:
+        """One look at all values, and a second one to say which they are."""
+        names = ("presence", "position", "size_logit", "what", "depth_logit", "hidden")
+        if sum(getattr(objects, name).sum() for name in names).isfinite():
+            return
+        for name in names:
+            if not getattr(objects, name).isfinite().all():
+                raise FloatingPointError(f"step {self.steps}: the model's {name} is not finite")
+
     def _check(self, frames: NDArray[np.uint8], lanes: int) -> tuple[int, int]:
         """Height and width of frames that are as they should be."""
         dtype, shape = getattr(frames, "dtype", type(frames)), getattr(frames, "shape", ())
@@ -220,7 +248,7 @@ class SlotTracker:
     def _show(
         self,
         objects: Objects,
-        boxes: NDArray[np.float32],
+        boxes: Tensor,
         lanes: list[int],
         present: Tensor,
         new: Tensor,
@@ -234,8 +262,9 @@ class SlotTracker:
             mask = shown if value.ndim == 2 else shown[..., None]
             return np.where(mask, value, np.float32(empty))
 
+        edges = _array(boxes)
         extent = np.array([width, height], np.float32)
-        first, last = boxes[..., :2], boxes[..., 2:]
+        first, last = edges[..., :2], edges[..., 2:]
         centre = np.clip((first + last) / (2 * extent), 0, 1)
         size = np.clip((last - first) / extent, 0, 1)
         velocity = np.where(new[..., None].cpu(), np.float32(0), centre - self._centre[lanes])
@@ -247,7 +276,7 @@ class SlotTracker:
             depth=where_shown(_array(objects.depth)),
             what=where_shown(_array(objects.what.tanh())),
             track_id=np.where(shown, objects.track_id.cpu().numpy(), -1),
-            boxes=where_shown(clip_boxes(boxes, height, width), np.nan),
+            boxes=where_shown(clip_boxes(edges, height, width), np.nan),
         )
 
 

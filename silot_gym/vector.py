@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from silot_gym.background import Region
-from silot_gym.compatibility import one_of
+from silot_gym.compatibility import frames_of_vector
 from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info, put
 
 __all__ = ["SILOTObjectVectorWrapper"]
@@ -27,8 +27,8 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
     autoreset mode:
 
     - next step: a lane's tracks are forgotten in the step that resets it;
-    - same step: `infos["final_obs"]` holds the last observation of an episode that has ended, the
-      observation is the first one of the next episode;
+    - same step: `infos["final_obs"]` and `infos["final_info"]["objects"]` hold the last observation
+      and objects of an episode that has ended, the others are the first ones of the next episode;
     - disabled: lanes in the `reset_mask` of `reset` are forgotten, the others stay as they are.
 
     Example:
@@ -74,7 +74,7 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         self._mode = AutoresetMode.NEXT_STEP if mode is None else AutoresetMode(mode)
         self._observer = SlotObserver(
             checkpoint,
-            one_of(env),
+            frames_of_vector(env),
             space,
             lanes=env.num_envs,
             num_slots=num_slots,
@@ -113,6 +113,11 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
             self._slots = self._slots.put(lanes, slots)
         return self._copy(), infos | {"objects": objects_info(self._slots)}
 
+    def close(self, **kwargs: Any) -> None:
+        """Releases the model and closes the environments."""
+        self._observer.close()
+        super().close(**kwargs)
+
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Acts, then follows the objects into the next frames."""
         frames, rewards, terminations, truncations, infos = self.env.step(actions)
@@ -123,9 +128,13 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
                 int(lane): self._frames(np.asarray(infos["final_obs"][lane])[None])[0]
                 for lane in np.flatnonzero(ends)
             }
-            self._observed, self._slots, ended = self._observer.look_through_resets(frames, finals)
+            self._observed, self._slots, ended, last = self._observer.look_through_resets(
+                frames, finals
+            )
             if ended:
-                infos = infos | {"final_obs": self._final(ended)}
+                final_info = infos.get("final_info", {}) | {"objects": objects_info(last)}
+                final_info["_objects"] = ends
+                infos = infos | {"final_obs": self._final(ended), "final_info": final_info}
         else:
             if self._mode == AutoresetMode.NEXT_STEP and self._ended.any():
                 self._observer.tracker.reset(np.flatnonzero(self._ended).tolist())

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silot_gym.atari import make_atari, resolve_game
-from silot_gym.checkpoint import Checkpoint
-from silot_gym.compatibility import check_frames, rgb_size
+from silot_gym.checkpoint import Checkpoint, bundled_for
+from silot_gym.compatibility import check_frames, frames_of_env, rgb_size
 from silot_gym.device import check_device
 from silot_gym.draw import draw_boxes, write_video
 from silot_gym.programs import require, run
@@ -56,11 +56,12 @@ def main(args: Args) -> None:
     if args.steps < 1 or args.scale < 1:
         raise ValueError(f"expected steps and scale >= 1, got {args.steps} and {args.scale}")
     check_device(args.device)
-    checkpoint = Checkpoint.load(args.checkpoint or game, args.device)
+    checkpoint = Checkpoint.load(args.checkpoint or bundled_for(game), args.device)
     made_for = checkpoint.frames
     env = make_atari(game, pooled=made_for.pooled, frame_skip=made_for.frame_skip)
     try:
-        check_frames(made_for, env, rgb_size(env.observation_space), strict=True)
+        known = frames_of_env(env)
+        check_frames(made_for, known, rgb_size(env.observation_space), strict=True)
         frames = pictures(checkpoint, env, args.seed, args.scale)
         window = None if args.out else _window(f"{game}: frame, objects, reconstruction")
         if window is None:

@@ -11,7 +11,8 @@ import torch
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from silot_gym.background import Region
+from silot_gym.background import Region, within
+from silot_gym.compatibility import frames_of_env
 from silot_gym.draw import draw_boxes
 from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
 from silot_gym.tracker import Slots
@@ -84,6 +85,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             CheckpointError: The checkpoint is missing or damaged.
             ValueError: An argument or the environment's observation space doesn't fit.
         """
+        if ignore is not None:
+            within(ignore, 1, 1)  # refuses what is no list of regions
         RecordConstructorArgs.__init__(
             self,
             checkpoint=None if checkpoint is None else str(checkpoint),
@@ -105,9 +108,9 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         if multiprocessing.current_process().daemon:
             # Workers would fight for the cores, and a forked one waits forever for torch's threads.
             torch.set_num_threads(1)
-        self._observer: SlotObserver | None = SlotObserver(
+        self._observer = SlotObserver(
             checkpoint,
-            env,
+            frames_of_env(env),
             env.observation_space,
             lanes=1,
             num_slots=num_slots,
@@ -128,7 +131,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Forgets all tracks, then starts an episode and looks at its first frame."""
-        self._live_observer().tracker.reset()
+        self._observer.tracker.reset()
         observation, info = super().reset(seed=seed, options=options)
         return observation, info | {"objects": self._objects()}
 
@@ -139,7 +142,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
 
     def observation(self, observation: NDArray[np.uint8]) -> Any:
         """A frame to what is observed of it; moves the tracks on by one step."""
-        observed, self._slots = self._live_observer().look(np.asarray(observation)[None])
+        observed, self._slots = self._observer.look(np.asarray(observation)[None])
         if isinstance(observed, dict):
             return {"slots": observed["slots"][0], "pixels": observation}
         return observed[0]
@@ -157,13 +160,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
 
     def close(self) -> None:
         """Releases the model and closes the environment."""
-        self._observer = None
+        self._observer.close()
         super().close()
-
-    def _live_observer(self) -> SlotObserver:
-        if self._observer is None:
-            raise RuntimeError("the environment is closed")
-        return self._observer
 
     def _objects(self) -> dict[str, NDArray[Any]]:
         """What `info["objects"]` says of the last frame."""

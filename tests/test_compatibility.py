@@ -5,10 +5,15 @@ import warnings
 import gymnasium as gym
 import pytest
 from ale_py.env import AtariEnv
-from gymnasium.wrappers import FrameStackObservation
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.wrappers import FrameStackObservation, MaxAndSkipObservation
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from silot_gym import SILOTObjectWrapper, make_atari
-from silot_gym.checkpoint import CheckpointError
+from silot_gym.checkpoint import CheckpointError, bundled
+from silot_gym.compatibility import frames_of_env, frames_of_sb3, frames_of_vector
+from silot_gym.vector import SILOTObjectVectorWrapper
+from tests.native import native_pong
 
 
 @pytest.mark.parametrize(
@@ -46,9 +51,13 @@ def test_missing_checkpoints(tmp_path):
 
 @pytest.fixture
 def pong_checkpoint(tiny_checkpoint, tmp_path):
-    """The tiny checkpoint, made for Pong."""
+    """The tiny checkpoint, made for Pong, as if it hid something."""
+    return made_for_pong(tiny_checkpoint, tmp_path, flickers=True)
+
+
+def made_for_pong(tiny_checkpoint, tmp_path, *, flickers):
     config = json.loads((tiny_checkpoint / "config.json").read_text())
-    config["frames"]["game"] = "Pong"
+    config["frames"] |= {"game": "Pong", "flickers": flickers}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").symlink_to(tiny_checkpoint / "model.safetensors")
     return tmp_path
@@ -75,3 +84,79 @@ def test_frames_of_another_kind(make, expected, pong_checkpoint):
             raise warning.message
     with pytest.raises(ValueError, match=expected[0]) if expected else contextlib.nullcontext():
         SILOTObjectWrapper(make(), pong_checkpoint, strict=True)
+
+
+def test_frames_that_are_not_pooled_will_do_where_nothing_flickers(tiny_checkpoint, tmp_path):
+    checkpoint = made_for_pong(tiny_checkpoint, tmp_path, flickers=False)
+    SILOTObjectWrapper(make_atari("Pong", pooled=False), checkpoint, strict=True)
+
+
+POOLED = {"game": "Pong", "frame_skip": 4, "pooled": True}
+PLAIN = {"game": "Pong", "frame_skip": 3, "pooled": False}
+
+
+def plain():
+    make_atari("Pong")  # registers the games, also in a new process
+    return gym.make("ALE/Pong-v5", frameskip=3)
+
+
+@pytest.mark.parametrize("cls", [SyncVectorEnv, AsyncVectorEnv])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: make_atari("Pong"), POOLED),
+        (plain, PLAIN),
+        (lambda: gym.make("CartPole-v1"), {}),
+    ],
+)
+def test_what_is_known_of_vectors(cls, make, expected):
+    envs = cls([make] * 2)
+    assert frames_of_vector(envs) == expected
+    envs.close()
+
+
+def test_what_is_known_of_ale_pys_own_vector():
+    assert frames_of_vector(native_pong()) == POOLED
+    assert frames_of_vector(native_pong(frameskip=3, maxpool=False)) == PLAIN
+
+
+@pytest.mark.parametrize("cls", [DummyVecEnv, SubprocVecEnv])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: make_atari("Pong"), POOLED),
+        (plain, PLAIN),
+        (lambda: gym.make("CartPole-v1"), {}),
+    ],
+)
+def test_what_is_known_of_sb3s_vectors(cls, make, expected):
+    envs = cls([make])
+    assert frames_of_sb3(envs) == expected
+    envs.close()
+
+
+def test_pooling_may_be_done_by_another_wrapper():
+    env = MaxAndSkipObservation(make_atari("Pong", pooled=False, frame_skip=1), skip=4)
+    assert frames_of_env(env) == POOLED
+
+
+def test_an_environment_that_is_no_game_of_ale_py_is_not_taken_for_one():
+    env = make_atari("Pong", pooled=False)
+    env.unwrapped.spec.entry_point = "elsewhere:Env"
+    assert frames_of_env(env) == {}
+
+
+def test_vectors_find_the_bundled_checkpoint_and_refuse_another_games():
+    envs = SILOTObjectVectorWrapper(native_pong(), strict=True)
+    assert envs.reset(seed=0)[0] in envs.observation_space
+    with pytest.raises(ValueError, match="game='Breakout', got 'Pong'"):
+        SILOTObjectVectorWrapper(native_pong(), "Breakout", strict=True)
+
+
+def test_a_folder_of_that_name_does_not_hide_a_bundled_checkpoint(tmp_path, monkeypatch):
+    (tmp_path / "Pong").mkdir()
+    monkeypatch.chdir(tmp_path)
+    expected = json.loads((bundled()["Pong"] / "config.json").read_text())["num_slots"]
+    for checkpoint in (None, "Pong"):
+        env = SILOTObjectWrapper(make_atari("Pong"), checkpoint)
+        assert env.observation_space.shape[0] == expected

@@ -10,7 +10,7 @@ def test_the_cpu_is_always_there() -> None:
     check_device(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("device", ["gpu", "", "cuda:x"])
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "meta", "mps"])
 def test_a_name_that_is_none_is_refused(device: str) -> None:
     with pytest.raises(ValueError, match=f"expected the device 'cpu' or 'cuda', got '{device}'"):
         check_device(device)

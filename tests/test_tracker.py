@@ -222,11 +222,43 @@ def test_a_model_that_breaks_down_is_an_error(tiny_checkpoint, head):
         tracker.step(video(1)[0])
 
 
+def test_steps_are_those_of_all_lanes(checkpoint):
+    tracker = SlotTracker(checkpoint, lanes=2)
+    frames = video(2, lanes=2)
+    tracker.step(frames[0])
+    tracker.reset([1])
+    tracker.step(frames[1, 1:], lanes=[1])
+    assert tracker.steps == 1
+    tracker.step(frames[1])
+    assert tracker.steps == 2
+
+
+def test_predictions_go_on_without_frames(tiny_checkpoint):
+    checkpoint = Checkpoint.load(tiny_checkpoint)
+    # The prior of an untrained model gives everything up.
+    torch.nn.init.constant_(checkpoint.model.propagation_prior.presence_head[-1].bias, 10)
+    tracker = SlotTracker(checkpoint, lanes=2)
+    with pytest.raises(ValueError, match="a step with frames before"):
+        tracker.predict()
+    frames = video(6, lanes=2)
+    for frame in frames[:3]:
+        seen = tracker.step(frame)
+    for _ in range(3):
+        expected = tracker.predict()
+        kept = expected.track_id >= 0
+        # What is there was there; nothing is found without a frame.
+        np.testing.assert_array_equal(expected.track_id[kept], seen.track_id[kept])
+        assert (expected.presence <= seen.presence).all()
+    assert kept.any() and (expected.boxes[kept] != seen.boxes[kept]).any()
+
+
 def test_wrong_arguments_are_refused(checkpoint, tiny_checkpoint):
     with pytest.raises(ValueError, match="lanes and num_slots >= 1, got 0"):
         SlotTracker(checkpoint, lanes=0)
     with pytest.raises(ValueError, match="lanes and num_slots >= 1, got 1 and 0"):
         SlotTracker(checkpoint, num_slots=0)
+    with pytest.raises(ValueError, match="lanes and num_slots >= 1, got 1 and '8'"):
+        SlotTracker(checkpoint, num_slots="8")
     training = Checkpoint.load(tiny_checkpoint)
     training.model.train()
     with pytest.raises(ValueError, match="evaluation mode"):

@@ -1,20 +1,22 @@
 """Batched wrappers show what wrappers of single environments show."""
 
+import gc
 import warnings
+import weakref
 
-import ale_py
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from silot_gym import SILOTObjectWrapper
+from silot_gym import Checkpoint, SILOTObjectWrapper, SlotTracker
+from silot_gym.observations import ATTRIBUTES
 from silot_gym.sb3 import SILOTVecWrapper
 from silot_gym.vector import SILOTObjectVectorWrapper
+from tests.native import native_pong
 
 SIZE, LANES, STEPS = (60, 48), 3, 14
-gym.register_envs(ale_py)
 
 
 class Film(gym.Env):
@@ -98,7 +100,9 @@ def test_same_step_resets_show_the_last_and_the_first_frame(tiny_checkpoint):
             if terminated[n] or truncated[n]:
                 last = next(expected[n])
                 assert last[2]
-                np.testing.assert_allclose(infos["final_obs"][n], last[0], atol=1e-3)
+                assert infos["final_info"]["_objects"][n]
+                final = infos["final_info"]["objects"]["track_id"][n]
+                assert_seen(infos["final_obs"][n], final, last)
                 ended += 1
             assert_seen(observations[n], infos["objects"]["track_id"][n], next(expected[n]))
     assert ended > LANES
@@ -132,10 +136,12 @@ def test_sb3_resets_inside_of_a_step(tiny_checkpoint):
         observations, _, dones, infos = envs.step(np.zeros(LANES, int))
         assert observations.shape == (LANES, *envs.observation_space.shape)
         for n in range(LANES):
+            objects = infos[n]["objects"]
             if dones[n]:
-                last = next(expected[n])[0]
-                np.testing.assert_allclose(infos[n]["terminal_observation"], last, atol=1e-3)
-            assert_seen(observations[n], infos[n]["objects"]["track_id"], next(expected[n]))
+                last = next(expected[n])
+                assert_seen(infos[n]["terminal_observation"], objects["track_id"], last)
+                objects = envs.reset_infos[n]["objects"]
+            assert_seen(observations[n], objects["track_id"], next(expected[n]))
 
 
 @pytest.mark.parametrize("options", [{"flatten": True}, {"include_pixels": True}])
@@ -187,33 +193,51 @@ def test_observations_are_the_callers_to_keep(tiny_checkpoint):
     np.testing.assert_array_equal(first, kept)
 
 
-def native(**kwargs):
-    settings = {"grayscale": False, "stack_num": 1, "img_height": 210, "img_width": 160}
-    return gym.make_vec(
-        "ALE/Pong-v5",
-        num_envs=2,
-        vectorization_mode="vector_entry_point",
-        reward_clipping=False,
-        **(settings | kwargs),
-    )
+def test_close_frees_the_model(tiny_checkpoint):
+    for envs in (
+        SILOTObjectVectorWrapper(films(), tiny_checkpoint),
+        SILOTVecWrapper(DummyVecEnv([lambda: Film(0)]), tiny_checkpoint),
+    ):
+        envs.reset()
+        model = weakref.ref(envs._observer.tracker._model)
+        envs.close()
+        gc.collect()
+        assert model() is None
+        with pytest.raises(RuntimeError, match="the environment is closed"):
+            envs._observer.look(np.zeros((LANES, *SIZE, 3), np.uint8))
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_ale_pys_own_vector_environment(tiny_checkpoint, mode):
     # Episodes of 6 steps: 24 emulator frames.
-    envs = SILOTObjectVectorWrapper(
-        native(autoreset_mode=mode, max_num_frames_per_episode=24, noop_max=1), tiny_checkpoint
-    )
+    envs = native_pong(autoreset_mode=mode, max_num_frames_per_episode=24, noop_max=1)
+    envs = SILOTObjectVectorWrapper(envs, tiny_checkpoint, include_pixels=True)
+    alone = [SlotTracker(Checkpoint.load(tiny_checkpoint)) for _ in range(2)]
+
+    def assert_tracked(lane, shown, ids):
+        slots = alone[lane].step(shown["pixels"][None])
+        assert_seen(shown["slots"], ids, (slots.table(ATTRIBUTES)[0], slots.track_id[0]))
+
+    def lane_of(observations, lane):
+        return {name: part[lane] for name, part in observations.items()}
+
     observations, infos = envs.reset(seed=0)
-    assert observations in envs.observation_space
-    ended = 0
+    begun, over, ended = np.zeros(2, bool), np.zeros(2, bool), 0
     for _ in range(20):
-        observations, _, terminated, truncated, infos = envs.step(envs.action_space.sample())
         assert observations in envs.observation_space
+        for lane in range(2):
+            if begun[lane]:
+                alone[lane].reset()
+            ids = infos["objects"]["track_id"][lane]
+            assert_tracked(lane, lane_of(observations, lane), ids)
+        before = over
+        observations, _, terminated, truncated, infos = envs.step(envs.action_space.sample())
         over = terminated | truncated
+        begun = over if mode == AutoresetMode.SAME_STEP else before
+        for lane in np.flatnonzero(over) if mode == AutoresetMode.SAME_STEP else ():
+            last = infos["final_info"]["objects"]["track_id"][lane]
+            assert_tracked(lane, infos["final_obs"][lane], last)
         ended += over.sum()
-        if mode == AutoresetMode.SAME_STEP and over.any():
-            assert infos["final_obs"][np.flatnonzero(over)[0]].shape == observations[0].shape
     assert ended >= 4
     envs.close()
 
@@ -224,4 +248,4 @@ def test_ale_pys_own_vector_environment(tiny_checkpoint, mode):
 )
 def test_frames_of_another_kind_are_refused(tiny_checkpoint, settings, message):
     with pytest.raises(ValueError, match=message):
-        SILOTObjectVectorWrapper(native(**settings), tiny_checkpoint)
+        SILOTObjectVectorWrapper(native_pong(**settings), tiny_checkpoint)

@@ -5,17 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from silot_gym.background import pack_colours, within
+from silot_gym.background import within
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.draw import draw_boxes
 from silot_gym.evaluation.connected_components import annotate
-from silot_gym.evaluation.predict import follow, predict
+from silot_gym.evaluation.predict import predict
 from silot_gym.evaluation.protocol import PAPER, clips, score
 from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
+from silot_gym.tracker import SlotTracker
 
 CLIP_LENGTH = 8
 """Frames of a clip, in the paper."""
@@ -24,7 +24,11 @@ PREDICTION_START = 3
 
 
 def paper_protocol(
-    checkpoint: Checkpoint, episodes: Sequence[Episode], *, num_clips: int = 128
+    checkpoint: Checkpoint,
+    episodes: Sequence[Episode],
+    *,
+    num_clips: int = 128,
+    progress: bool = False,
 ) -> dict[str, float]:
     """Figures under the paper's protocol (section 4.3): clips of 8 frames, connected components.
 
@@ -33,6 +37,7 @@ def paper_protocol(
             shows counts.
         episodes: held out from training.
         num_clips: clips to score, always the same ones of the same episodes.
+        progress: whether to show progress bars.
 
     Returns:
         The figures of `score`, and with the prefix `prior_` those of frames that the learned
@@ -41,8 +46,8 @@ def paper_protocol(
     seen = paper_clips(checkpoint.frames, episodes, num_clips)
     truth = [annotate(clip, checkpoint.frames.background.colour) for clip in seen]
     cropped = paper_view(checkpoint)
-    figures = score(truth, predict(cropped, seen))
-    unseen = predict(cropped, seen, unseen_from=PREDICTION_START)
+    figures = score(truth, predict(cropped, seen, progress=progress))
+    unseen = predict(cropped, seen, unseen_from=PREDICTION_START, progress=progress)
     late = score(
         [tracks.after(PREDICTION_START) for tracks in truth],
         [tracks.after(PREDICTION_START) for tracks in unseen],
@@ -62,12 +67,13 @@ def enough_slots(
         slots: the most that K may be.
     """
     step = max(1, sum(len(episode) for episode in episodes) // num_frames)
-    most = 1
+    tracker, most = SlotTracker(checkpoint, num_slots=slots), 1
     for episode in episodes:
         for t in range(0, len(episode) - 1, step):
+            tracker.reset()
             # A second look settles what the first one was in doubt of.
-            *_, (objects, _) = follow(checkpoint, episode.rgb(t, t + 2)[None], slots)
-            most = max(most, int((objects.presence >= checkpoint.presence_threshold).sum()))
+            *_, shown = (tracker.step(frame[None]) for frame in episode.rgb(t, t + 2))
+            most = max(most, int((shown.track_id >= 0).sum()))
     return min(slots, math.ceil(1.25 * most))
 
 
@@ -124,30 +130,19 @@ def overlay(
         episode: what is shown.
         length: how many of its first frames to show.
         scale: of the pictures.
-        unseen_from: see `predict`.
+        unseen_from: the frame from which on the learned prior predicts without seeing frames;
+            None for never.
 
     Yields:
         (scale * height, 2 * scale * width, 3) uint8.
     """
-    model = checkpoint.model
-    frames = episode.rgb(0, min(length, len(episode)))
-    followed = follow(checkpoint, frames[None], checkpoint.num_slots, unseen_from)
-    names: dict[int, int] = {}
-    for frame, (objects, boxes) in zip(frames, followed, strict=True):
-        presence = objects.presence[0].cpu().numpy()
-        shown = presence >= checkpoint.presence_threshold
-        # Short numbers for the objects that are shown, in the order in which they appear.
-        for identity in objects.track_id[0, shown].tolist():
-            names.setdefault(identity, len(names))
-        short = np.array([names.get(identity, -1) for identity in objects.track_id[0].tolist()])
-        drawn = draw_boxes(
-            frame, np.where(shown[:, None], boxes[0], np.nan), short, presence, scale
-        )
-        seen = model.render(objects, *frame.shape[:2])
-        packed = pack_colours(torch.from_numpy(frame[None]).to(seen.device))
-        behind = checkpoint.frames.background.behind(packed)
-        beside = checkpoint.frames.restore(seen, behind)[0].cpu().numpy()
-        yield np.concatenate([drawn, beside.repeat(scale, 0).repeat(scale, 1)], 1)
+    tracker = SlotTracker(checkpoint)
+    for t, frame in enumerate(episode.rgb(0, min(length, len(episode)))):
+        unseen = unseen_from is not None and t >= unseen_from
+        slots = tracker.predict() if unseen else tracker.step(frame[None])
+        drawn = draw_boxes(frame, slots.boxes[0], slots.track_id[0], slots.presence[0], scale)
+        seen = tracker.reconstruct(frame[None])[0]
+        yield np.concatenate([drawn, seen.repeat(scale, 0).repeat(scale, 1)], 1)
 
 
 def summary(figures: Mapping[str, float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.tracks import Tracks
@@ -21,6 +22,7 @@ def predict(
     num_slots: int = 128,
     batch: int = 8,
     unseen_from: int | None = None,
+    progress: bool = False,
 ) -> list[Tracks]:
     """Track the objects of clips, each from its first frame on.
 
@@ -31,12 +33,13 @@ def predict(
         batch: clips that are tracked side by side.
         unseen_from: the frame from which on the learned prior predicts without seeing frames (3
             in the paper); None for never.
+        progress: whether to show a progress bar.
 
     Returns:
         The tracks of each clip, with every slot's presence as confidence.
     """
     tracks: list[Tracks] = []
-    for first in range(0, len(clips), batch):
+    for first in tqdm(range(0, len(clips), batch), "tracking", disable=not progress):
         frames = np.stack(clips[first : first + batch])
         steps = list(follow(checkpoint, frames, num_slots, unseen_from))
         boxes = np.stack([boxes for _, boxes in steps], 1)
