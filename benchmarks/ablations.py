@@ -51,6 +51,7 @@ CHANGES = {
     "temperature": Change(
         "presence of temperature 1, as in the paper", {"presence_temperature": 1.0}
     ),
+    "half_temperature": Change("presence of temperature 0.5", {"presence_temperature": 0.5}),
     "sizes": Change(
         "the paper's sizes, whatever the game: anchor 30, start 15, mean 3 pixels",
         {

@@ -37,7 +37,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
     row; `presence` (K,) float32.
 
     Note:
-        In a worker process (`AsyncVectorEnv`, `SubprocVecEnv`) torch is set to one thread.
+        In a worker process (`AsyncVectorEnv`, `SubprocVecEnv`) torch is set to one thread. There, a
+        `device` of CUDA needs workers that are spawned, not forked.
 
     Example:
         >>> env = SILOTObjectWrapper(silot_gym.make_atari("SpaceInvaders"))
