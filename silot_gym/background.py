@@ -116,13 +116,12 @@ class Background:
         for colour in self.colours[1:]:
             drawn &= packed != colour
         if len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]:
-            drawn &= packed != self.pictures[self.scene(packed)]
+            one = len(self.pictures) == 1
+            drawn &= packed != (self.pictures if one else self.pictures[self.scene(packed)])
         return drawn
 
     def scene(self, packed: Tensor) -> Tensor:
         """Which picture has most in common with each of the frames (B, height, width): (B,)."""
-        if len(self.pictures) == 1:
-            return torch.zeros(len(packed), dtype=torch.long, device=packed.device)
         some, pictures = packed[:, ::_SAMPLE, ::_SAMPLE], self.pictures[:, ::_SAMPLE, ::_SAMPLE]
         return (some[:, None] == pictures).sum((-1, -2)).argmax(1)
 
