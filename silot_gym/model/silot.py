@@ -128,10 +128,14 @@ class SILOT(nn.Module):
         Args:
             objects: (B, K).
             frame: (B, 3, height, width), the one that they are in, for boxes around what is drawn
-                of them; without it boxes are those of the latents.
+                of them; without it, and of those that are absent, boxes are those of the latents.
         """
         boxes = objects.boxes.float() * self.config.pixel_size
-        return boxes if frame is None else drawn_boxes(boxes, frame.amax(1) > 0)
+        if frame is None:
+            return boxes
+        some = first_rows(objects.presence > 0)[..., None]
+        fitted = drawn_boxes(boxes.take_along_dim(some, 1), frame.amax(1) > 0)
+        return boxes.scatter(1, some.expand_as(fitted), fitted)
 
     @torch.no_grad()
     def reconstruct(self, video: Tensor) -> tuple[list[Objects], Tensor]:
