@@ -100,8 +100,7 @@ def plain():
     return gym.make("ALE/Pong-v5", frameskip=3)
 
 
-@pytest.mark.parametrize("cls", [SyncVectorEnv, AsyncVectorEnv])
-@pytest.mark.parametrize(
+known_environments = pytest.mark.parametrize(
     ("make", "expected"),
     [
         (lambda: make_atari("Pong"), POOLED),
@@ -109,6 +108,10 @@ def plain():
         (lambda: gym.make("CartPole-v1"), {}),
     ],
 )
+
+
+@pytest.mark.parametrize("cls", [SyncVectorEnv, AsyncVectorEnv])
+@known_environments
 def test_what_is_known_of_vectors(cls, make, expected):
     envs = cls([make] * 2)
     assert frames_of_vector(envs) == expected
@@ -121,14 +124,7 @@ def test_what_is_known_of_ale_pys_own_vector():
 
 
 @pytest.mark.parametrize("cls", [DummyVecEnv, SubprocVecEnv])
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (lambda: make_atari("Pong"), POOLED),
-        (plain, PLAIN),
-        (lambda: gym.make("CartPole-v1"), {}),
-    ],
-)
+@known_environments
 def test_what_is_known_of_sb3s_vectors(cls, make, expected):
     envs = cls([make])
     assert frames_of_sb3(envs) == expected
