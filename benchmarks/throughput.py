@@ -152,7 +152,7 @@ def tracking(checkpoint: Checkpoint, film: Film, args: Args) -> list[dict[str, A
         "discovery": model.discovery,
     }
     rows = []
-    for lanes in (*LANES, *(MANY_LANES if args.device == "cuda" else ())):
+    for lanes in LANES + (MANY_LANES if args.device == "cuda" else ()):
         for slots in SLOTS:
             tracker = SlotTracker(checkpoint, lanes, slots)
             warm = max(2, args.frames // 5)

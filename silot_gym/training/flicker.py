@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from silot_gym.atari import make_atari
 from silot_gym.background import Background, to_packed, within
@@ -40,12 +41,14 @@ def flickers(game: str, background: Background, seed: int = 0) -> bool:
     policy.start(seed)
     screens: deque[NDArray[np.int32]] = deque(maxlen=1 + _RETURN)
     frame, _ = env.reset(seed=seed)
+    in_play = background.without_stills()
+    left_out = within(background.displays, *frame.shape[:2])
     looks = blinks = action = 0
     for t in range(_SCREENS):
         if t % _ACT == 0:
             action = policy.action(frame)
         frame, _, terminated, truncated, _ = env.step(action)
-        screens.append(_drawn(frame, background))
+        screens.append(_drawn(frame, in_play, left_out))
         if len(screens) == screens.maxlen and t % _LOOK == 0:
             looks += 1
             blinks += _blinks(list(screens))
@@ -56,11 +59,12 @@ def flickers(game: str, background: Background, seed: int = 0) -> bool:
     return blinks >= _OFTEN * max(looks, 1)
 
 
-def _drawn(frame: NDArray[np.uint8], background: Background) -> NDArray[np.int32]:
+def _drawn(
+    frame: NDArray[np.uint8], background: Background, left_out: Tensor
+) -> NDArray[np.int32]:
     """The packed colours of a frame, -1 where nothing is drawn that play shows."""
     packed = to_packed(frame)
-    drawn = background.without_stills().drawn(torch.from_numpy(packed[None]))[0]
-    seen = drawn & ~within(background.displays, *frame.shape[:2])
+    seen = background.drawn(torch.from_numpy(packed[None]))[0] & ~left_out
     return np.where(seen.numpy(), packed, np.int32(-1))
 
 
