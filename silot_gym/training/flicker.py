@@ -59,9 +59,7 @@ def flickers(game: str, background: Background, seed: int = 0) -> bool:
     return blinks >= _OFTEN * max(looks, 1)
 
 
-def _drawn(
-    frame: NDArray[np.uint8], background: Background, left_out: Tensor
-) -> NDArray[np.int32]:
+def _drawn(frame: NDArray[np.uint8], background: Background, left_out: Tensor) -> NDArray[np.int32]:
     """The packed colours of a frame, -1 where nothing is drawn that play shows."""
     packed = to_packed(frame)
     seen = background.drawn(torch.from_numpy(packed[None]))[0] & ~left_out
