@@ -18,6 +18,7 @@ from silot_gym.model.latents import (
 )
 from silot_gym.model.networks import (
     CELL_SIZE,
+    MARGIN,
     RECEPTIVE_FIELD,
     Backbone,
     cell_corners,
@@ -186,7 +187,8 @@ class Discovery(nn.Module):
         `top_down` has the latter, (B, features, rows, columns). If only cells at some joints are
         wanted, features of others may be anything.
         """
-        if joints is not None:
+        # On a GPU a loop over neighbourhoods would take longer than all cells at once.
+        if joints is not None and frame.device.type == "cpu":
             cells = top_down[:, 0].numel()
             if _COST_OF_FOUR * int(joints.sum()) < cells:
                 return self._features_of_some(frame, top_down, joints)
@@ -200,9 +202,12 @@ class Discovery(nn.Module):
         beyond = _REACH + 1  # cells: the first joint's first cell is outside of the frame
         cells = 2 + 2 * _REACH
         side = RECEPTIVE_FIELD + (cells - 1) * CELL_SIZE
-        near = _squares(with_margin(frame, beyond), stream, row, column, side, CELL_SIZE)
+        near = frame.new_zeros(len(stream), 3, side, side)
+        corners = torch.stack([row, column], -1).sub(beyond).mul(CELL_SIZE).sub(MARGIN)
+        for square, image, corner in zip(near, stream.tolist(), corners.tolist(), strict=True):
+            _cut(frame[image], corner, square)
         known = functional.pad(top_down, (beyond,) * 4)
-        known = _squares(known, stream, row, column, cells)
+        known = known.unfold(2, cells, 1).unfold(3, cells, 1)[stream, :, row, column]
         step = torch.arange(cells, device=frame.device) - beyond
         y, x = (row[:, None] + step)[:, :, None], (column[:, None] + step)[:, None]
         # Beyond the frame, all features are zero.
@@ -221,12 +226,17 @@ class Discovery(nn.Module):
         return features[:, 1:-1, 1:-1].flatten(1, 2)
 
 
-def _squares(
-    images: Tensor, stream: Tensor, row: Tensor, column: Tensor, side: int, stride: int = 1
-) -> Tensor:
-    """Squares (M, C, side, side) of images (B, C, height, width), `stride` apart."""
-    squares = images.unfold(2, side, stride).unfold(3, side, stride)
-    return squares[stream, :, row, column]
+def _cut(image: Tensor, corner: list[int], square: Tensor) -> None:
+    """Fill a square (C, side, side) with an image (C, height, width) from a corner (y, x) on.
+
+    What lies outside of the image stays as it is. (Padding the image would be simpler, but costs a
+    twentieth of a step, as neighbourhoods reach far beyond it.)
+    """
+    y, x = corner
+    side = square.shape[-1]
+    part = image[:, max(y, 0) : y + side, max(x, 0) : x + side]
+    top, left = max(-y, 0), max(-x, 0)
+    square[:, top : top + part.shape[1], left : left + part.shape[2]] = part
 
 
 def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:

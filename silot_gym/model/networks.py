@@ -10,6 +10,8 @@ CELL_SIZE = 12
 """Pixels between the centres of neighbouring cells: the product of the backbone's strides."""
 RECEPTIVE_FIELD = 31
 """Side in pixels of what the backbone's features of a cell depend on."""
+MARGIN = (RECEPTIVE_FIELD - CELL_SIZE) // 2
+"""Pixels of it before the cell."""
 
 
 def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int) -> nn.Sequential:
@@ -71,18 +73,14 @@ class Backbone(nn.Module):
         return features
 
 
-def with_margin(frame: Tensor, beyond: int = 0) -> Tensor:
-    """A frame (B, 3, height, width) with as much black around it as its cells' fields need.
-
-    With `beyond` there is also room for the fields of so many more cells on each side.
-    """
-    before = (RECEPTIVE_FIELD - CELL_SIZE) // 2 + beyond * CELL_SIZE
+def with_margin(frame: Tensor) -> Tensor:
+    """A frame (B, 3, height, width) with as much black around it as its cells' fields need."""
     rows, columns = grid_size(frame)
     after_x, after_y = (
-        RECEPTIVE_FIELD + (cells - 1 + 2 * beyond) * CELL_SIZE - before - pixels
+        RECEPTIVE_FIELD + (cells - 1) * CELL_SIZE - MARGIN - pixels
         for cells, pixels in ((columns, frame.shape[-1]), (rows, frame.shape[-2]))
     )
-    return functional.pad(frame, (before, after_x, before, after_y))
+    return functional.pad(frame, (MARGIN, after_x, MARGIN, after_y))
 
 
 def grid_size(frame: Tensor) -> tuple[int, int]:
