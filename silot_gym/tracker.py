@@ -151,13 +151,16 @@ class SlotTracker:
         height, width = self._check(frames, len(chosen))
         # A copy, because torch refuses or warns of views that are reversed or read-only.
         seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)
+        seen = (
+            seen.movedim(-1, 1).contiguous().movedim(1, -1)
+        )  # what follows reads colour by colour
         if self._seen.shape != (height, width):
             self._seen = ~within(self._ignore, height, width).to(self._device)
         drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen
         frame = self._frames.prepare(seen, drawn)
         index = torch.tensor(chosen, device=self._device)
         last = self._objects if lanes is None else self._objects.map(lambda value: value[index])
-        output = self._model.step(frame, last, in_play=True)
+        output = self._model.step(frame, last, drawn=drawn)
         objects, boxes = output.objects, output.boxes
         assert boxes is not None  # this is play
         self._check_finite(objects)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.tracks import Tracks
+from silot_gym.model.rendering import is_drawn
 from silot_gym.objects import Objects
 
 
@@ -69,7 +70,7 @@ def follow(
             boxes: Tensor | None = model.boxes(objects)
         else:
             frame = checkpoint.frames.prepare(torch.from_numpy(frames[:, t]).to(device))
-            output = model.step(frame, objects, in_play=True)
+            output = model.step(frame, objects, drawn=is_drawn(frame))
             objects, boxes = output.objects, output.boxes
             fresh = t * num_slots + torch.arange(num_slots, device=device)
             identity = fresh.where(objects.track_id < 0, objects.track_id)

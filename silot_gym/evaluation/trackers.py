@@ -19,6 +19,7 @@ from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.connected_components import connected_components, link
 from silot_gym.evaluation.tracks import Tracks
 from silot_gym.linking import MAX_STEP
+from silot_gym.model.rendering import is_drawn
 from silot_gym.model.selection import give_up_duplicates, select
 from silot_gym.tracker import SlotTracker
 
@@ -71,7 +72,7 @@ def spair_tracks(
             assert claims is not None  # discovery was not left out
             nothing = model.empty_objects(1, claims.presence.shape[1])
             found = select(nothing, claims, in_play=True)
-            fitted = model.boxes(found, seen)
+            fitted = model.boxes(found, is_drawn(seen))
             found = give_up_duplicates(found, fitted)
             confidence = found.presence[0].float().cpu().numpy()
             shown = confidence >= least_presence

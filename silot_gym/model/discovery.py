@@ -81,7 +81,7 @@ class Discovery(nn.Module):
         frame: Tensor,
         propagated: Objects,
         held: Held = NOTHING_HELD,
-        sparse: bool = False,
+        drawn: Tensor | None = None,
     ) -> tuple[Objects, Latents]:
         """The objects (B, C) discovered in a frame (B, 3, height, width).
 
@@ -89,9 +89,10 @@ class Discovery(nn.Module):
             frame: in [0, 1]; black is background.
             propagated: (B, K) the objects that are tracked.
             held: what is not decided yet.
-            sparse: whether to leave out cells around which all is black or in boxes of tracked
-                objects (as large as the latents say, not only what is drawn of them). C is then
-                what the busiest frame of the batch needs; rows beyond have presence 0.
+            drawn: what `is_drawn` says of the frame, to leave out cells around which nothing is
+                drawn but in boxes of tracked objects (as large as the latents say, not only what
+                is drawn of them). C is then what the busiest frame of the batch needs; rows beyond
+                have presence 0.
 
         Returns:
             One object for each cell, scale by scale, each row by row.
@@ -99,7 +100,9 @@ class Discovery(nn.Module):
         found = []
         for scale in self.config.scales:
             nearer = replace(propagated, position=propagated.position / scale)
-            joints = _unexplained(frame, propagated, CELL_SIZE * scale) if sparse else None
+            joints = None
+            if drawn is not None:
+                joints = _unexplained(drawn, propagated, CELL_SIZE * scale)
             objects, latents = self._at_scale(shrunk(frame, scale), nearer, held, joints)
             here = {"position": objects.position * scale, "anchor": objects.anchor * scale}
             found.append((replace(objects, **here), latents))
@@ -239,7 +242,7 @@ def _cut(image: Tensor, corner: list[int], square: Tensor) -> None:
     square[:, top : top + part.shape[1], left : left + part.shape[2]] = part
 
 
-def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
+def _unexplained(drawn: Tensor, objects: Objects, cell_size: int) -> Tensor:
     """Where something is drawn outside of all objects, by the joint of four cells next to it.
 
     A cell's object may have its centre half a cell outside of it, so that each of the four may
@@ -248,17 +251,17 @@ def _unexplained(frame: Tensor, objects: Objects, cell_size: int) -> Tensor:
     Returns:
         (B, rows + 1, columns + 1) bool.
     """
-    height, width = frame.shape[-2:]
+    height, width = drawn.shape[-2:]
     half = objects.size / 2 + _LOOSE
 
     def inside(axis: int, pixels: int) -> Tensor:
-        centre = torch.arange(pixels, device=frame.device) + 0.5
+        centre = torch.arange(pixels, device=drawn.device) + 0.5
         away = (centre - objects.position[..., axis, None]).abs()
         return (away <= half[..., axis, None]).float()
 
     there = (objects.presence >= _SURE).float()[..., None]
     covered = (there * inside(1, height)).mT @ inside(0, width) > 0
-    left = (frame.amax(1) > 0) & ~covered
+    left = drawn & ~covered
     before = cell_size // 2
     right, below = (before + cell_size - 1 - (side - 1) % cell_size for side in (width, height))
     left = functional.pad(left, (before, right, before, below))

@@ -32,6 +32,11 @@ def shrunk(frame: Tensor, scale: int) -> Tensor:
     return functional.avg_pool2d(padded, scale)
 
 
+def is_drawn(frame: Tensor) -> Tensor:
+    """Where frames (B, 3, height, width) show something: (B, height, width) bool."""
+    return frame.amax(1) > 0
+
+
 def extract_glimpses(frame: Tensor, position: Tensor, size: Tensor, texels: int) -> Tensor:
     """What is in N boxes of each frame, by bilinear sampling; black outside the frame.
 

@@ -9,7 +9,7 @@ from silot_gym.model.config import ModelConfig
 from silot_gym.model.discovery import Discovery
 from silot_gym.model.latents import NOTHING_HELD, Held, Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
-from silot_gym.model.rendering import Renderer, drawn_boxes, shrunk
+from silot_gym.model.rendering import Renderer, drawn_boxes, is_drawn, shrunk
 from silot_gym.model.selection import give_up_duplicates, select
 from silot_gym.objects import Objects, first_rows
 
@@ -75,7 +75,7 @@ class SILOT(nn.Module):
         *,
         discover: bool = True,
         held: Held = NOTHING_HELD,
-        in_play: bool = False,
+        drawn: Tensor | None = None,
     ) -> StepOutput:
         """Objects of the last frame and a frame to the objects of this frame (section 3.1).
 
@@ -84,8 +84,9 @@ class SILOT(nn.Module):
             last: (B, K) objects of the last frame; None before the first.
             discover: whether to look for objects that are not tracked yet.
             held: what is not decided yet.
-            in_play: whether to do nothing for cells around which there is nothing new, and to be
-                strict with objects that overlap; see `select` and `give_up_duplicates`.
+            drawn: in play, what `is_drawn` says of the frame. Then nothing is done for cells
+                around which there is nothing new, and objects that overlap are given up sooner;
+                see `select` and `give_up_duplicates`.
         """
         seen = self.see(frame)
         if last is None:
@@ -101,10 +102,11 @@ class SILOT(nn.Module):
             propagated = empty.put(slots, tracked)
         if not discover:
             return StepOutput(propagated, known, tracked, propagated_latents)
-        discovered, discovered_latents = self.discovery(seen, tracked, held, in_play)
-        objects, boxes = select(propagated, discovered, in_play), None
-        if in_play:
-            boxes = self.boxes(objects, frame)
+        in_sight = drawn if drawn is None or seen is frame else is_drawn(seen)
+        discovered, discovered_latents = self.discovery(seen, tracked, held, in_sight)
+        objects, boxes = select(propagated, discovered, in_play=drawn is not None), None
+        if drawn is not None:
+            boxes = self.boxes(objects, drawn)
             objects = give_up_duplicates(objects, boxes)
         return StepOutput(
             objects, known, tracked, propagated_latents, discovered, discovered_latents, boxes
@@ -122,19 +124,20 @@ class SILOT(nn.Module):
         frame: Tensor = seen.repeat_interleave(size, -1).repeat_interleave(size, -2)
         return frame[..., :height, :width]
 
-    def boxes(self, objects: Objects, frame: Tensor | None = None) -> Tensor:
+    def boxes(self, objects: Objects, drawn: Tensor | None = None) -> Tensor:
         """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in pixels.
 
         Args:
             objects: (B, K).
-            frame: (B, 3, height, width), the one that they are in, for boxes around what is drawn
-                of them; without it, and of those that are absent, boxes are those of the latents.
+            drawn: what `is_drawn` says of the frame that they are in, for boxes around what is
+                drawn of them; without it, and of those that are absent, boxes are those of the
+                latents.
         """
         boxes = objects.boxes.float() * self.config.pixel_size
-        if frame is None:
+        if drawn is None:
             return boxes
         some = first_rows(objects.presence > 0)[..., None]
-        fitted = drawn_boxes(boxes.take_along_dim(some, 1), frame.amax(1) > 0)
+        fitted = drawn_boxes(boxes.take_along_dim(some, 1), drawn)
         return boxes.scatter(1, some.expand_as(fitted), fitted)
 
     @torch.no_grad()
@@ -142,7 +145,7 @@ class SILOT(nn.Module):
         """Objects and reconstruction of each frame of a video (B, T, 3, height, width)."""
         objects, tracked = None, []
         for frame in video.unbind(1):
-            objects = self.step(frame, objects, in_play=True).objects
+            objects = self.step(frame, objects, drawn=is_drawn(frame)).objects
             tracked.append(objects)
         frames = [self.render(o, *video.shape[-2:]) for o in tracked]
         return tracked, torch.stack(frames, 1)

@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from silot_gym.draw import draw_boxes
 from silot_gym.model import SILOT
+from silot_gym.model.rendering import is_drawn
 
 _PICTURE_SCALE = 3
 
@@ -47,7 +48,7 @@ class Journal:
         rows = []
         for objects, frame, rebuilt in zip(tracked, video, reconstruction[0], strict=True):
             presence = objects.presence[0].cpu().numpy()
-            boxes = model.boxes(objects, frame[None])[0].cpu().numpy()
+            boxes = model.boxes(objects, is_drawn(frame[None]))[0].cpu().numpy()
             shown = np.where(presence[:, None] > 0.5, boxes, np.nan).astype(np.float32)
             slots = np.arange(len(presence))
             above = draw_boxes(_to_uint8(frame), shown, slots, presence, scale=_PICTURE_SCALE)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.model.networks import CELL_SIZE, cell_corners, with_margin
+from silot_gym.model.rendering import is_drawn
 from silot_gym.objects import Objects
 from silot_gym.training.elbo import ELBO
 from tests.tiny import TINY
@@ -123,7 +124,7 @@ def test_cells_with_nothing_new_may_be_left_out() -> None:
     objects = replace(objects, anchor=torch.full_like(objects.anchor, model.config.anchor_size[0]))
     objects.size_logit[:, 0] = torch.tensor((size - 1) / model.config.anchor_size[0]).logit()
     objects.presence[:, 0] = 1
-    found, _ = model.discovery(frames, objects, sparse=True)
+    found, _ = model.discovery(frames, objects, drawn=is_drawn(frames))
     everywhere, _ = model.discovery(frames, objects)
     assert found.presence.shape == (2, 6)
     assert not found.presence[1].any()  # all that is drawn there is known
@@ -138,7 +139,7 @@ def test_nothing_drawn_is_found_only_by_cells_that_are_left_out() -> None:
     for x in range(24, 49):
         frame = torch.zeros(1, 3, 72, 72)
         frame[..., x, x] = 1
-        found, _ = model.discovery(frame, model.empty_objects(1), sparse=True)
+        found, _ = model.discovery(frame, model.empty_objects(1), drawn=is_drawn(frame))
         everywhere, _ = model.discovery(frame, model.empty_objects(1))
         corner = cell_corners(6, 6, frame.device)
         may = ((x + 0.5 - corner - CELL_SIZE / 2).abs() < CELL_SIZE).all(-1)
@@ -154,7 +155,7 @@ def test_with_nothing_tracked_all_that_is_drawn_is_found(
     model = small_model(replace(TINY, scales=scales))
     frame = torch.rand(2, 3, 50, 83) + 0.01
     full, _ = model.discovery(frame, model.empty_objects(2))
-    some, _ = model.discovery(frame, model.empty_objects(2), sparse=True)
+    some, _ = model.discovery(frame, model.empty_objects(2), drawn=is_drawn(frame))
     for name in ("presence", "position", "what", "anchor"):
         torch.testing.assert_close(getattr(some, name), getattr(full, name), atol=1e-5, rtol=1e-5)
 
@@ -168,7 +169,8 @@ def test_only_objects_that_are_surely_there_explain_what_is_drawn(
     objects = replace(objects, anchor=torch.full_like(objects.anchor, 24.0))  # boxes of 12 pixels
     objects.position[:, 0] = 34.0
     objects.presence[:, 0] = presence
-    found, _ = model.discovery(blobs((30, 30)), objects, sparse=True)
+    frame = blobs((30, 30))
+    found, _ = model.discovery(frame, objects, drawn=is_drawn(frame))
     assert found.presence.any() == looked_at
 
 
@@ -190,9 +192,11 @@ def test_what_is_left_out_in_one_stream_changes_nothing_in_another() -> None:
     model = small_model()
     frames = torch.cat([blobs((20, 20), (40, 30)), blobs((8, 8)), blobs()])
     lasts = [tracked(model, frames[:1], 6), model.empty_objects(1, 6), model.empty_objects(1, 6)]
-    together = model.step(frames, Objects.concatenate(lasts), in_play=True).objects
+    drawn = is_drawn(frames)
+    together = model.step(frames, Objects.concatenate(lasts), drawn=drawn).objects
     for lane, last in enumerate(lasts):
-        alone = model.step(frames[lane : lane + 1], last, in_play=True).objects
+        only = slice(lane, lane + 1)
+        alone = model.step(frames[only], last, drawn=drawn[only]).objects
         torch.testing.assert_close(alone.presence[0], together.presence[lane])
         there = alone.presence[0] > 0
         torch.testing.assert_close(alone.position[0][there], together.position[lane][there])
