@@ -67,7 +67,7 @@ class FrameConfig:
             drawn = self.background.drawn(pack_colours(frames))
         seen = frames.movedim(-1, -3).contiguous().float()
         seen.mul_((1 - DIMMEST) / 255).add_(DIMMEST)
-        return seen.mul_(drawn.unsqueeze(-3))
+        return seen.mul_(drawn.unsqueeze(-3).byte())  # twice as fast as by bool
 
     def restore(self, seen: Tensor, behind: Tensor) -> Tensor:
         """What the model sees, or renders, as it would look in an environment's frames.

@@ -260,10 +260,12 @@ def _unexplained(drawn: Tensor, objects: Objects, cell_size: int) -> Tensor:
         return (away <= half[..., axis, None]).float()
 
     there = (objects.presence >= _SURE).float()[..., None]
-    covered = (there * inside(1, height)).mT @ inside(0, width) > 0
+    covered = ((there * inside(1, height)).mT @ inside(0, width)).bool()
     left = drawn & ~covered
     before = cell_size // 2
     right, below = (before + cell_size - 1 - (side - 1) % cell_size for side in (width, height))
     left = functional.pad(left, (before, right, before, below))
     rows, columns = left.shape[1] // cell_size, left.shape[2] // cell_size
-    return left.view(-1, rows, cell_size, columns, cell_size).any(-1).any(2)
+    # Whole rows first, and as bytes: several times as fast as `any`.
+    left = left.view(torch.uint8).view(-1, rows, cell_size, columns * cell_size).amax(2)
+    return left.view(-1, rows, columns, cell_size).amax(-1).bool()

@@ -108,9 +108,10 @@ def drawn_boxes(boxes: Tensor, drawn: Tensor) -> Tensor:
     inside = offset < count[..., None]  # (B, N, 2, s)
     x, y = (first[..., None].long() + offset).unbind(-2)
     pixel = y.clamp(max=height - 1)[..., None] * width + x.clamp(max=width - 1)[..., None, :]
-    touched = drawn.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel)
-    touched = touched & inside[..., 1, :, None] & inside[..., 0, None, :]  # (B, N, s, s)
-    belongs = _large_parts(torch.stack([touched.sum(-2), touched.sum(-1)], -2))
+    touched = drawn.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel).float()  # (B, N, s, s)
+    columns, rows = inside.float().unsqueeze(-1).unbind(-3)  # (B, N, s, 1)
+    counts = torch.stack([touched.mT @ rows, touched @ columns], -3)
+    belongs = _large_parts(counts.squeeze(-1) * inside)
     begin = first + torch.where(belongs, offset, longest).amin(-1)
     end = first + torch.where(belongs, offset + 1, 0).amax(-1)
     return torch.cat([begin, end], -1).where(belongs.any(-1).all(-1, keepdim=True), boxes)

@@ -60,12 +60,14 @@ def _claimed(boxes: Tensor, presence: Tensor, first: int, same_box: float) -> Te
     Returns:
         (B, N - first) bool; of equals, the first is not.
     """
-    mine, its = boxes[:, first:, None], boxes[:, None]
-    overlap = torch.minimum(mine[..., 2:], its[..., 2:]) - torch.maximum(
-        mine[..., :2], its[..., :2]
-    )
-    overlap = overlap.clamp(min=0).prod(-1)  # (B, N - first, N)
-    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    left, top, right, bottom = boxes.mT.contiguous().unbind(1)
+
+    def shared(begin: Tensor, end: Tensor) -> Tensor:
+        mine = torch.minimum(end[:, first:, None], end[:, None])
+        return (mine - torch.maximum(begin[:, first:, None], begin[:, None])).clamp(min=0)
+
+    overlap = shared(left, right) * shared(top, bottom)  # (B, N - first, N)
+    area = (right - left) * (bottom - top)
     same = overlap > same_box / (1 + same_box) * (area[:, first:, None] + area[:, None])
     order = torch.arange(presence.shape[1], device=presence.device)
     less = presence[:, first:, None] < presence[:, None]
