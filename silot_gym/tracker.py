@@ -151,9 +151,8 @@ class SlotTracker:
         height, width = self._check(frames, len(chosen))
         # A copy, because torch refuses or warns of views that are reversed or read-only.
         seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)
-        seen = (
-            seen.movedim(-1, 1).contiguous().movedim(1, -1)
-        )  # what follows reads colour by colour
+        # One plane a colour in memory: both readers below are faster.
+        seen = seen.movedim(-1, 1).contiguous().movedim(1, -1)
         if self._seen.shape != (height, width):
             self._seen = ~within(self._ignore, height, width).to(self._device)
         drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen
