@@ -5,6 +5,7 @@ import torch
 
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.model.latents import Held
+from silot_gym.model.rendering import is_drawn
 from silot_gym.training.elbo import ELBO, bernoulli_log_likelihood
 from tests.tiny import TINY
 
@@ -124,7 +125,7 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
     for t, objects in enumerate(tracked):
         present = objects.presence[0] > 0.5
         assert present.sum() == 2
-        boxes = elbo.model.boxes(objects, video[:, t])[0, present]
+        boxes = elbo.model.boxes(objects, is_drawn(video[:, t]))[0, present]
         upper_first = boxes[boxes[:, 1].argsort()]
         expected = torch.tensor([[3.0 + t, 4, 11 + t, 12], [24.0 - t, 22, 32 - t, 30]])
         # However large a black margin they have.
