@@ -51,8 +51,8 @@ class ModelConfig:
     """How much wider than the object the first glimpse of propagation is; 0 in the paper, where
     an object that moves by more than its own size leaves its glimpse."""
     initial_std: float = 0.1
-    """Standard deviation of positions and sizes before training; 1 in the paper, whose first
-    thousand steps look in random places."""
+    """Standard deviation of positions and sizes before training; 1 in the paper, with which first
+    looks go to random places, and MOTA .80 takes a little longer."""
     initial_size: tuple[float, float] = (12.0, 12.0)
     """Width and height of boxes before training, in pixels; half an anchor in the paper, from
     where boxes grow over several objects at once. (From 16 pixels on, learning is faster, but some
