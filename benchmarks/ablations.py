@@ -156,7 +156,7 @@ def ablate(change: Change, finished: Checkpoint, args: Args) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         fit(
             model,
-            ClipSampler(train, finished.frames, crop_size),
+            ClipSampler(train, finished.frames, crop_size, args.device),
             ClipSampler(validation, finished.frames, crop_size),
             FitConfig(
                 replace(Schedule(args.steps), **change.schedule),

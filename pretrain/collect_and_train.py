@@ -139,7 +139,7 @@ def main(args: Args) -> None:
     model = SILOT(model_config)
     course = fit(
         model,
-        ClipSampler(episodes["train"], frames, crop_size),
+        ClipSampler(episodes["train"], frames, crop_size, fabric.device),
         ClipSampler(episodes["validation"], frames, crop_size),
         config,
         out,

@@ -115,12 +115,14 @@ class Objects:
         )
 
 
-def first_rows(wanted: Tensor) -> Tensor:
+def first_rows(wanted: Tensor, most: int | None = None) -> Tensor:
     """Rows (B, N) of which each stream's wanted ones, (B, rows) bool, come first, in order.
 
-    N is the most that any stream wants, and at least 1; streams that want fewer get some others.
+    N is `most`, or else the most that any stream wants, and at least 1; streams that want fewer
+    get some others. To count them the host waits for the device.
     """
-    most = max(1, int(wanted.sum(1).max()))
+    if most is None:
+        most = max(1, int(wanted.sum(1).max()))
     return wanted.int().argsort(dim=1, descending=True, stable=True)[:, :most]
 
 

@@ -39,10 +39,10 @@ class CellAttention(nn.Module):
         batch = features.shape[0]
         steps = torch.arange(-1, 2, device=features.device)
         neighbours = torch.cartesian_prod(steps, steps).flip(-1)  # (9, 2) as (x, y)
-        limit = torch.tensor([columns, rows], device=features.device)
         home = (objects.position.detach() / CELL_SIZE).floor().long()
         cell = home[:, :, None] + neighbours  # (B, K, 9, 2)
-        inside = ((cell >= 0) & (cell < limit)).all(-1)
+        column, row = cell.unbind(-1)
+        inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
         delta = (cell + 0.5) * CELL_SIZE - objects.position[:, :, None]
 
         # The first layer of the relation network, in two parts: one an object, one a pair.
@@ -51,7 +51,7 @@ class CellAttention(nn.Module):
         weight = weight * inside * objects.presence[:, :, None]
         value = self.relation(pair.relu()) * weight[..., None]  # (B, K, 9, out_dim)
 
-        index = (cell[..., 1] * columns + cell[..., 0]).where(inside, 0)
+        index = (row * columns + column).where(inside, 0)
         index = index + torch.arange(batch, device=index.device)[:, None, None] * (rows * columns)
         seen = value.new_zeros(batch * rows * columns, value.shape[-1])
         seen = seen.index_add(0, index.flatten(), value.flatten(0, 2))

@@ -71,10 +71,15 @@ class Discovery(nn.Module):
         self.depth_head = mlp(2 * features + 4 + what, config.head_dims, 2)
         self.presence_head = mlp(2 * features + 5 + what, config.head_dims, 1)
         self.initial_hidden = nn.Parameter(torch.zeros(config.hidden_dim))
+        self.anchor_size: Tensor
+        self.register_buffer("anchor_size", torch.tensor(config.anchor_size), persistent=False)
+        start = (torch.tensor(config.initial_size) / self.anchor_size).logit()
+        self.start_size: Tensor  # logits, before training
+        self.register_buffer("start_size", start, persistent=False)
         for head in (self.where_head, self.what_head):
             start_certain(head, config.initial_std)
         with torch.no_grad():
-            last_bias(self.where_head)[2:4] = self._start_size()
+            last_bias(self.where_head)[2:4] = self.start_size
 
     def forward(
         self,
@@ -135,13 +140,13 @@ class Discovery(nn.Module):
         where = self.where_head(fused).float()
         where_mean, where_std = where[..., :4], bounded_std(where[..., 4:])
         if held.size:
-            start = self._start_size().to(where).expand_as(where_mean[..., 2:])
+            start = self.start_size.expand_as(where_mean[..., 2:])
             where_mean = torch.cat([where_mean[..., :2], start], -1)
         where = draw_normal(where_mean, where_std, self.training)
         offset = _OFFSET_MIN + (_OFFSET_MAX - _OFFSET_MIN) * squash(where[..., :2])
         size = squash(where[..., 2:])
         position = corner + CELL_SIZE * offset
-        anchor = size.new_tensor(self.config.anchor_size).expand_as(size)
+        anchor = self.anchor_size.expand_as(size)
 
         glimpses = extract_glimpses(frame, position, size * anchor, self.config.glimpse_size)
         seen = torch.cat([fused, self.encoder(glimpses), offset, size], -1)
@@ -178,11 +183,6 @@ class Discovery(nn.Module):
             presence_logit=presence_logit,
         )
         return objects, latents
-
-    def _start_size(self) -> Tensor:
-        """Logits (2, ) of the size that boxes have before training."""
-        config = self.config
-        return (torch.tensor(config.initial_size) / torch.tensor(config.anchor_size)).logit()
 
     def _features(self, frame: Tensor, top_down: Tensor, joints: Tensor | None) -> Tensor:
         """What is known of cells, (B, C, features): what is seen there, and which objects are.

@@ -69,6 +69,9 @@ class Propagation(nn.Module):
         glimpse = features if sees_frame else 0
         if sees_frame:
             texels = 3 * config.glimpse_size**2
+            margin = config.search_margin / torch.tensor(config.anchor_size)
+            self.search_margin: Tensor  # in anchors
+            self.register_buffer("search_margin", margin, persistent=False)
             self.glimpse_head = mlp(features, config.head_dims, 4)
             self.search_encoder = mlp(texels, config.encoder_dims, features)
             self.encoder = mlp(texels, config.encoder_dims, features)
@@ -105,7 +108,7 @@ class Propagation(nn.Module):
         around = known
         if self.sees_frame:
             shift, growth = (_GLIMPSE_STEP * self.glimpse_head(known)).chunk(2, -1)
-            margin = self.config.search_margin / anchor.new_tensor(self.config.anchor_size) * anchor
+            margin = self.search_margin * anchor
             size = objects.size + margin + anchor * growth
             around = torch.cat(
                 [known, look(self.search_encoder, objects.position + anchor * shift, size)], -1

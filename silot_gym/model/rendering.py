@@ -51,11 +51,12 @@ def extract_glimpses(frame: Tensor, position: Tensor, size: Tensor, texels: int)
     """
     batch, count = position.shape[:2]
     offset = (torch.arange(texels, device=frame.device) + 0.5) / texels - 0.5
-    extent = torch.tensor(frame.shape[:-3:-1], device=frame.device)  # width, height
-    centre = 2 * position / extent - 1
-    span = 2 * size / extent
-    x = centre[..., :1] + span[..., :1] * offset  # (B, N, texels)
-    y = centre[..., 1:] + span[..., 1:] * offset
+
+    def along(axis: int, pixels: int) -> Tensor:  # (B, N, texels)
+        centre, side = (value[..., axis, None] for value in (position, size))
+        return 2 * centre / pixels - 1 + 2 * side / pixels * offset
+
+    x, y = along(0, frame.shape[-1]), along(1, frame.shape[-2])
     shape = (batch, count, texels, texels)
     grid = torch.stack([x[:, :, None].expand(shape), y[..., None].expand(shape)], -1)
     grid = grid.view(batch, count * texels, texels, 2)

@@ -17,6 +17,17 @@ NEARLY_EMPTY = 0.01
 """Presence below which an object may be taken for gone: it never rises again."""
 
 
+def used_slots(objects: Objects, in_play: bool = False) -> Tensor:
+    """Slots (B, N) of objects (B, K) with all that hold more than next to nothing.
+
+    N is what the fullest stream needs. In training on a GPU it is K: there empty slots cost less
+    than that the host waits until they are counted, and recorded work needs shapes that stay.
+    """
+    presence = objects.presence
+    all_slots = presence.device.type != "cpu" and not in_play
+    return first_rows(presence >= NEARLY_EMPTY, presence.shape[1] if all_slots else None)
+
+
 @dataclass(frozen=True)
 class StepOutput:
     """What one time step yields.
@@ -94,7 +105,7 @@ class SILOT(nn.Module):
             propagated_latents = None
         else:
             there = last.presence >= NEARLY_EMPTY
-            slots = first_rows(there)
+            slots = used_slots(last, in_play=drawn is not None)
             known = replace(last, presence=last.presence * there).take(slots)
             tracked, propagated_latents = self.propagation(known, seen, held)
             tracked = replace(tracked, hidden=self.recurrence(known, tracked))

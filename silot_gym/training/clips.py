@@ -34,8 +34,16 @@ class ClipSampler:
     fills the screen, or what stands still.
     """
 
-    def __init__(self, episodes: Sequence[Episode], frames: FrameConfig, crop_size: int) -> None:
+    def __init__(
+        self,
+        episodes: Sequence[Episode],
+        frames: FrameConfig,
+        crop_size: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
         """Takes the episodes, their preprocessing and the side of a crop in pixels.
+
+        Places are drawn by the host. Clips are cut out on the device: it holds all frames.
 
         Raises:
             ValueError: the frames are smaller than the crop.
@@ -47,8 +55,12 @@ class ClipSampler:
         self.lengths = np.array([len(episode) for episode in episodes])
         # Indices into colours as the model sees them, of which the first is background.
         self._shown = [_without_background(episode, frames) for episode in episodes]
-        self._colours = [_seen(episode.palette, frames) for episode in episodes]
         self._events = _events(self._shown)
+        self._on_device = [torch.from_numpy(shown).to(device) for shown in self._shown]
+        # The colours of all episodes below one another, and where each one's begin.
+        colours = [_seen(episode.palette, frames) for episode in episodes]
+        self._colours = torch.from_numpy(np.concatenate(colours)).to(device)
+        self._first_colour = np.cumsum([0, *map(len, colours[:-1])])
 
     def draw(self, rng: np.random.Generator, batch: int, length: int) -> Tensor:
         """`batch` clips of `length` frames, (B, T, 3, crop, crop), in places drawn at random."""
@@ -80,8 +92,16 @@ class ClipSampler:
 
     def clips(self, places: NDArray[np.int64], length: int) -> Tensor:
         """The clips in `places` as the model sees them: (B, T, 3, crop, crop) in [0, 1]."""
-        clips = np.stack([self._clip(length, *place) for place in places.tolist()])
-        return torch.from_numpy(clips).movedim(-1, -3)
+        side, device = self.crop_size, self._colours.device
+        shown = torch.stack(
+            [
+                self._on_device[episode][start : start + length, y : y + side, x : x + side]
+                for episode, start, y, x in places.tolist()
+            ]
+        )
+        first = torch.from_numpy(self._first_colour[places[:, 0]]).to(device, non_blocking=True)
+        colours = self._colours[shown.long() + first[:, None, None, None]]
+        return colours.movedim(-1, -3)
 
     def following(
         self, rng: np.random.Generator, places: NDArray[np.int64], length: int, renewal: float
@@ -120,12 +140,6 @@ class ClipSampler:
             corner = rng.choice(pixels) - rng.integers(self.crop_size, size=2)
         y, x = np.clip(corner, 0, room)
         return index, start, y, x
-
-    def _clip(self, length: int, index: int, start: int, y: int, x: int) -> NDArray[np.float32]:
-        """One clip (T, crop, crop, 3)."""
-        side = self.crop_size
-        crop = self._shown[index][start : start + length, y : y + side, x : x + side]
-        return self._colours[index].take(crop, axis=0)
 
 
 def _without_background(episode: Episode, frames: FrameConfig) -> NDArray[Any]:

@@ -14,6 +14,35 @@ from scipy.special import gammaln
 from torch import Tensor
 
 
+class CountPrior:
+    """The prior at the moment's log-odds.
+
+    On a GPU its tables stay where they are, so that work that is recorded once reads what was set
+    last.
+    """
+
+    def __init__(self) -> None:
+        """All numbers of objects are equally likely."""
+        self._log_odds = 0.0
+        self._on_gpu: dict[int, Tensor] = {}
+
+    def set(self, log_odds: float) -> None:
+        """Set the log-odds of s."""
+        if log_odds == self._log_odds:
+            return
+        self._log_odds = log_odds
+        for count, table in self._on_gpu.items():
+            table.copy_(presence_table(count, log_odds), non_blocking=True)
+
+    def table(self, count: int, device: torch.device) -> Tensor:
+        """See `presence_table`."""
+        if device.type == "cpu":
+            return presence_table(count, self._log_odds)
+        if count not in self._on_gpu:
+            self._on_gpu[count] = presence_table(count, self._log_odds).to(device)
+        return self._on_gpu[count]
+
+
 @lru_cache(maxsize=8)
 def presence_table(count: int, log_odds: float) -> Tensor:
     """Log-odds that the next object is present, given those before it.

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from silot_gym.model import SILOT, ModelConfig, StepOutput
 from silot_gym.model.latents import NOTHING_HELD, Held, Latents, logistic_kl, normal_kl
-from silot_gym.model.silot import NEARLY_EMPTY
-from silot_gym.objects import Objects, first_rows
-from silot_gym.training.count_prior import presence_prior, presence_table
+from silot_gym.model.silot import used_slots
+from silot_gym.objects import Objects
+from silot_gym.training.count_prior import CountPrior, presence_prior
 
 
 class ELBO(nn.Module):
@@ -24,6 +24,9 @@ class ELBO(nn.Module):
     - `count`: KL of presence from the count prior, over propagated and discovered objects.
 
     The paper's "even mixture" of static and learned prior is the sum of both divergences.
+
+    Attributes:
+        count_prior: its log-odds change in the course of training.
     """
 
     def __init__(self, model: SILOT) -> None:
@@ -32,13 +35,13 @@ class ELBO(nn.Module):
         priors = _static_priors(model.config)
         for name, value in priors.items():
             self.register_buffer(name, value, persistent=False)
+        self.count_prior = CountPrior()
 
     def forward(
         self,
         video: Tensor,
         last: dict[str, Tensor] | None = None,
         *,
-        count_log_odds: float,
         discover: Sequence[bool] | None = None,
         held: Held = NOTHING_HELD,
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
@@ -48,7 +51,6 @@ class ELBO(nn.Module):
             video: (B, T, 3, height, width) in [0, 1].
             last: attributes of the objects of the frame before; None if the clips begin here. (Not
                 `Objects`: Fabric looks into arguments, and takes no frozen dataclass.)
-            count_log_odds: log-odds of the count prior's s.
             discover: for each frame, whether objects are looked for; by default in all. One
                 choice for the whole batch, so that a frame without discovery costs nothing.
             held: see `SILOT.step`.
@@ -77,14 +79,14 @@ class ELBO(nn.Module):
                 static, learned = self._propagation(output)
                 terms["propagation"] = terms["propagation"] + static
                 terms["propagation_prior"] = terms["propagation_prior"] + learned
-            terms["count"] = terms["count"] + self._count(output, count_log_odds)
+            terms["count"] = terms["count"] + self._count(output)
             objects = output.objects
             tracked.append(objects)
 
         # All frames are rendered together, (T * B, ...), without slots that hold nothing.
         seen = self.model.see(video.transpose(0, 1).flatten(0, 1))
         shown = Objects.concatenate(tracked)
-        shown = shown.take(first_rows(shown.presence >= NEARLY_EMPTY))
+        shown = shown.take(used_slots(shown))
         rendered = self.model.renderer(shown, *seen.shape[-2:])
         likelihood = bernoulli_log_likelihood(seen, rendered)
         terms["reconstruction"] = -likelihood
@@ -111,7 +113,7 @@ class ELBO(nn.Module):
         stays = logistic_kl(latents.presence_logit, expected.presence_logit)
         return static, learned + (stays * output.known.presence).sum()
 
-    def _count(self, output: StepOutput, log_odds: float) -> Tensor:
+    def _count(self, output: StepOutput) -> Tensor:
         """KL from the count prior: the propagated objects first, then the cells row by row.
 
         An empty slot has nothing to decide; that it is left out changes nothing for the others.
@@ -120,16 +122,17 @@ class ELBO(nn.Module):
         logit, weight = torch.zeros_like(presence), torch.zeros_like(presence)
         if output.propagated_latents is not None:
             logit, weight = output.propagated_latents.presence_logit, output.known.presence
-        slots = output.objects.presence.shape[1]
-        rows = torch.arange(presence.shape[1], device=presence.device)
+        count = presence.shape[1]
+        rows = torch.arange(count, device=presence.device)
         if output.discovered is not None and output.discovered_latents is not None:
             presence = torch.cat([presence, output.discovered.presence], 1)
             discovered = output.discovered_latents.presence_logit
             logit = torch.cat([logit, discovered], 1)
             weight = torch.cat([weight, torch.ones_like(discovered)], 1)
-            cells = torch.arange(discovered.shape[1], device=presence.device)
-            rows = torch.cat([rows, slots + cells])
-        table = presence_table(int(rows[-1]) + 1, log_odds).to(presence.device)
+            slots = output.objects.presence.shape[1]
+            count = slots + discovered.shape[1]
+            rows = torch.cat([rows, torch.arange(slots, count, device=presence.device)])
+        table = self.count_prior.table(count, presence.device)
         prior = presence_prior(presence.detach() > 0.5, table[rows])
         return (logistic_kl(logit, prior) * weight).sum()
 

@@ -19,11 +19,14 @@ from silot_gym.training.clips import ClipSampler
 from silot_gym.training.elbo import ELBO
 from silot_gym.training.interrupt import Interrupt
 from silot_gym.training.journal import Journal
+from silot_gym.training.recorded import Recorded
 from silot_gym.training.schedule import Schedule
 from silot_gym.training.state import RESUME_FILE, TrainingState, flat_settings
 
 _EXPLODED = 3.0
 """A loss that many times the untrained model's is taken for an explosion."""
+_LOOK_EVERY = 25
+"""Steps between looks at the loss, for each of which the host waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,19 @@ def fit(
             config.validation_length,
         )
     )
+    share = config.batch_size // fabric.world_size  # of each update's clips
+    mine = slice(share * fabric.global_rank, share * (fabric.global_rank + 1))
 
-    def share(batch: Tensor) -> Tensor:
-        """This process's part of a batch, on its device."""
-        part: Tensor = fabric.to_device(batch.chunk(fabric.world_size)[fabric.global_rank])
-        return part
+    def gradient(tensors: dict[str, Tensor], **options: Any) -> tuple[Any, ...]:
+        """What `ELBO` returns for a video and last objects, if any; and the loss's gradient."""
+        last = dict(tensors)
+        video = last.pop("video")
+        optimizer.zero_grad()
+        loss, terms, objects = elbo(video, last or None, **options)
+        fabric.backward(loss)
+        return loss.detach(), terms, objects, [weight.grad for weight in model.parameters()]
+
+    gradient_of = Recorded(gradient) if _alone_on_gpu(fabric) else gradient
 
     def update() -> tuple[Tensor, dict[str, Tensor]]:
         """One step down the gradient; what it draws depends on nothing but the state.
@@ -141,34 +152,35 @@ def fit(
         noise = np.random.SeedSequence((*seeds, fabric.global_rank))
         torch.manual_seed(int(noise.generate_state(1)[0]))
         length = schedule.clip_length_at(state.step)
-        last = None
+        last: dict[str, Tensor] = {}
         if state.objects is None or state.step < schedule.carry_over * schedule.steps:
             places = train.places(rng, config.batch_size, length)
         else:
             assert state.places is not None
             places, new = train.following(rng, state.places.numpy(), length, schedule.renewal)
             before = Objects(**fabric.to_device(state.objects))
-            last = vars(before.forget(share(torch.from_numpy(new))))
-        discover = [t == 0 or rng.random() >= schedule.discovery_dropout for t in range(length)]
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate_at(state.step)
-        loss, terms, state.objects = elbo(
-            share(train.clips(places, length)),
-            last,
-            count_log_odds=schedule.count_log_odds_at(state.step),
+            last = vars(before.forget(fabric.to_device(torch.from_numpy(new[mine]))))
+        discover = tuple(
+            t == 0 or bool(rng.random() >= schedule.discovery_dropout) for t in range(length)
+        )
+        bare_elbo.count_prior.set(schedule.count_log_odds_at(state.step))
+        loss, terms, state.objects, gradients = gradient_of(
+            {"video": fabric.to_device(train.clips(places[mine], length)), **last},
             discover=discover,
             held=schedule.held_at(state.step),
         )
         state.places = torch.from_numpy(places) + torch.tensor([0, length, 0, 0])
-        fabric_optimizer.zero_grad()
-        fabric.backward(loss)
+        for weight, slope in zip(model.parameters(), gradients, strict=True):
+            weight.grad = slope
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.learning_rate_at(state.step)
         norm = fabric.clip_gradients(
             elbo, fabric_optimizer, max_norm=config.clip_gradient, error_if_nonfinite=False
         )
         fabric_optimizer.step()
         # A gradient that is not finite has just spoilt the weights, though the loss was fine.
         assert norm is not None
-        mean = fabric.all_reduce(loss.detach(), reduce_op="mean")
+        mean = fabric.all_reduce(loss, reduce_op="mean")
         assert isinstance(mean, Tensor)
         return mean.where(norm.isfinite(), math.nan), terms
 
@@ -180,6 +192,8 @@ def fit(
 
     def anywhere(flag: bool) -> bool:
         """Whether a flag is up in any process."""
+        if fabric.world_size == 1:
+            return flag
         flags = fabric.all_reduce(fabric.to_device(torch.tensor(float(flag))), reduce_op="sum")
         return bool(flags)
 
@@ -187,7 +201,8 @@ def fit(
         """Loss on the held-out clips, with nothing drawn."""
         bare_elbo.eval()
         with torch.no_grad(), fabric.autocast():
-            loss, terms, _ = bare_elbo(held_out, count_log_odds=schedule.last_count_log_odds)
+            bare_elbo.count_prior.set(schedule.last_count_log_odds)
+            loss, terms, _ = bare_elbo(held_out)
             journal.pictures(model, held_out[0], state.step)
         bare_elbo.train()
         journal.scalars("validation", _per_frame(loss, terms, config.validation_length), state.step)
@@ -206,30 +221,37 @@ def fit(
         ) as bar,
     ):
         finished = state.step >= schedule.steps
+        highest = fabric.to_device(torch.zeros(()))  # loss a frame since the last look
         while not finished:
             length = schedule.clip_length_at(state.step)
             loss, terms = update()
-            per_frame = float(loss) / length
-            if math.isnan(state.first_loss):
-                state.first_loss = per_frame
-            if not per_frame < _EXPLODED * max(state.first_loss, 1.0):
-                bar.write(f"loss {per_frame:.3g} at step {state.step}: back to the last save")
-                state.step_back(per_frame)
-                bar.n = state.step
-                continue
+            highest = torch.maximum(highest, loss / length)  # NaN is highest of all
             state.step += 1
             state.seconds = time.monotonic() - started
             bar.update()
-            if state.step % 25 == 0:
-                scalars = _per_frame(loss, terms, length)
-                bar.set_postfix(loss=f"{scalars['loss']:.0f}", objects=f"{scalars['objects']:.1f}")
-                journal.scalars("train", scalars, state.step)
             late = minutes is not None and anywhere(state.seconds > 60 * minutes)
             finished = late or state.step == schedule.steps
             stop = anywhere(interrupt.requested)
-            if finished or state.step % config.validate_every == 0:
+            validates = finished or state.step % config.validate_every == 0
+            saves = finished or stop or state.step % config.save_every == 0
+            untold = math.isnan(state.first_loss)
+            if not (validates or saves or untold or state.step % _LOOK_EVERY == 0):
+                continue
+            per_frame, highest = float(highest), torch.zeros_like(highest)
+            if untold:
+                state.first_loss = per_frame
+            if not per_frame < _EXPLODED * max(state.first_loss, 1.0):
+                bar.write(f"loss {per_frame:.3g} by step {state.step}: back to the last save")
+                state.step_back(per_frame)
+                bar.n, finished = state.step, False
+                continue
+            if state.step % _LOOK_EVERY == 0:
+                scalars = _per_frame(loss, terms, length)
+                bar.set_postfix(loss=f"{scalars['loss']:.0f}", objects=f"{scalars['objects']:.1f}")
+                journal.scalars("train", scalars, state.step)
+            if validates:
                 validate(journal)
-            if finished or stop or state.step % config.save_every == 0:
+            if saves:
                 save()
             if stop and not finished:
                 raise KeyboardInterrupt(
@@ -238,6 +260,11 @@ def fit(
     model.load_state_dict({name: value.half() for name, value in model.state_dict().items()})
     model.eval()
     return {"steps": state.step, "seconds": round(state.seconds, 1)}
+
+
+def _alone_on_gpu(fabric: Fabric) -> bool:
+    """Whether work can be recorded: what several processes tell one another meanwhile is not."""
+    return fabric.device.type == "cuda" and fabric.world_size == 1
 
 
 def _per_frame(loss: Tensor, terms: dict[str, Tensor], length: int) -> dict[str, float]:

@@ -104,7 +104,7 @@ class TrainingState:
         step, times = self.step, self.steps_back + 1
         if times > most:
             raise TrainingError(
-                f"the loss was {loss:.3g} nats at step {step}, after {most} returns to an earlier "
+                f"the loss was {loss:.3g} nats by step {step}, after {most} returns to an earlier "
                 "save: try a lower --learning-rate"
             )
         self.load()

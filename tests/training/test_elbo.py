@@ -1,7 +1,11 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.model.latents import Held
@@ -27,7 +31,7 @@ def make_elbo(config: ModelConfig = SMALL) -> ELBO:
 
 def test_the_loss_is_the_sum_of_its_terms() -> None:
     torch.manual_seed(1)
-    loss, terms, _ = make_elbo()(torch.rand(2, 3, 3, 36, 36), count_log_odds=0.0)
+    loss, terms, _ = make_elbo()(torch.rand(2, 3, 3, 36, 36))
     parts = sum(value for name, value in terms.items() if name != "objects")
     torch.testing.assert_close(loss.detach(), parts)
     assert all(value.isfinite() for value in terms.values())
@@ -36,7 +40,7 @@ def test_the_loss_is_the_sum_of_its_terms() -> None:
 def test_gradients_reach_every_parameter() -> None:
     elbo = make_elbo()
     torch.manual_seed(1)
-    loss, _, _ = elbo(torch.rand(4, 4, 3, 36, 36), count_log_odds=0.0)
+    loss, _, _ = elbo(torch.rand(4, 4, 3, 36, 36))
     loss.backward()
     unreached = [
         name
@@ -48,9 +52,7 @@ def test_gradients_reach_every_parameter() -> None:
 
 def test_while_presence_is_held_all_objects_are_there_and_only_presence_does_not_learn() -> None:
     elbo = make_elbo()
-    loss, terms, last = elbo(
-        torch.rand(4, 2, 3, 36, 36), count_log_odds=0.0, held=Held(presence=True, stay=True)
-    )
+    loss, terms, last = elbo(torch.rand(4, 2, 3, 36, 36), held=Held(presence=True, stay=True))
     loss.backward()
     heads = [elbo.model.discovery.presence_head, elbo.model.propagation.presence_head]
     assert not any(p.grad is not None and p.grad.any() for head in heads for p in head.parameters())
@@ -60,7 +62,8 @@ def test_while_presence_is_held_all_objects_are_there_and_only_presence_does_not
 
 def test_while_sizes_are_held_boxes_stay_as_they_start_and_sizes_do_not_learn() -> None:
     elbo = make_elbo()
-    loss, _, last = elbo(torch.rand(4, 2, 3, 36, 36), count_log_odds=9.0, held=Held(size=True))
+    elbo.count_prior.set(9.0)
+    loss, _, last = elbo(torch.rand(4, 2, 3, 36, 36), held=Held(size=True))
     loss.backward()
     config = elbo.model.config
     start = (torch.tensor(config.initial_size) / torch.tensor(config.anchor_size)).logit()
@@ -75,9 +78,9 @@ def test_while_sizes_are_held_boxes_stay_as_they_start_and_sizes_do_not_learn() 
 def test_a_clip_in_two_parts_has_the_loss_of_the_whole() -> None:
     elbo = make_elbo().eval()
     video = torch.rand(2, 4, 3, 36, 36)
-    whole, _, end = elbo(video, count_log_odds=0.0)
-    first, _, middle = elbo(video[:, :2], count_log_odds=0.0)
-    second, _, same_end = elbo(video[:, 2:], middle, count_log_odds=0.0)
+    whole, _, end = elbo(video)
+    first, _, middle = elbo(video[:, :2])
+    second, _, same_end = elbo(video[:, 2:], middle)
     torch.testing.assert_close(first + second, whole)
     assert not any(value.requires_grad for value in middle.values())
     for name, value in end.items():
@@ -94,9 +97,9 @@ def test_a_clip_without_discovery_after_its_first_frame_has_less_divergence() ->
     elbo = make_elbo().eval()
     video = torch.rand(2, 4, 3, 36, 36)
     with torch.no_grad():
-        _, always, _ = elbo(video, count_log_odds=0.0)
-        _, never, _ = elbo(video, count_log_odds=0.0, discover=[True, False, False, False])
-        _, first, _ = elbo(video[:, :1], count_log_odds=0.0)
+        _, always, _ = elbo(video)
+        _, never, _ = elbo(video, discover=[True, False, False, False])
+        _, first, _ = elbo(video[:, :1])
     torch.testing.assert_close(never["discovery"], first["discovery"])
     assert always["discovery"] > never["discovery"]
 
@@ -112,10 +115,10 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
     optimizer = torch.optim.Adam(elbo.parameters(), 2e-3)
     for step in range(600):
         torch.manual_seed(step)
-        odds = max(-4.38, 10 - step / 20)
+        elbo.count_prior.set(max(-4.38, 10 - step / 20))
         discover = [True, *(torch.rand(3) >= 0.5).tolist()]
         held = step < 50
-        loss, _, _ = elbo(batch, count_log_odds=odds, discover=discover, held=Held(held, held))
+        loss, _, _ = elbo(batch, discover=discover, held=Held(held, held))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(elbo.parameters(), 10)
@@ -132,3 +135,40 @@ def test_it_learns_one_clip_of_two_moving_squares() -> None:
         torch.testing.assert_close(upper_first, expected, atol=1.5, rtol=0)
     slots = [set((o.presence[0] > 0.5).nonzero().flatten().tolist()) for o in tracked]
     assert all(s == slots[0] for s in slots)
+
+
+class _NothingFromTheHost(TorchFunctionMode):
+    """Refuses tensors that are made from numbers, each of which a GPU would have to wait for."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        assert function not in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor)
+        return function(*args, **(kwargs or {}))
+
+
+class _NothingOnTheHost(TorchDispatchMode):
+    """Refuses work on tensors of the CPU."""
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        assert all(leaf.device.type == "meta" for leaf in leaves), function
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("config", [SMALL, TINY, replace(SMALL, scales=(1, 2), pixel_size=2)])
+@pytest.mark.parametrize("held", [Held(), Held(True, True, True)])
+def test_on_a_device_a_step_asks_the_host_for_nothing(config: ModelConfig, held: Held) -> None:
+    """The device is one without values: it fails where any of them would be read."""
+    elbo = make_elbo(config).to("meta")
+    video = torch.rand(2, 3, 3, 48, 48, device="meta")
+    discover = [True, False, True]
+    _, _, last = elbo(video, discover=discover)  # tables of the count prior are made once
+    elbo.count_prior.set(-3.0)
+    with _NothingFromTheHost(), _NothingOnTheHost():
+        loss, _, _ = elbo(video, last, discover=discover, held=held)
+        loss.backward()
+        first, _, _ = elbo(video, discover=discover, held=held)
+        first.backward()

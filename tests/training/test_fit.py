@@ -15,11 +15,13 @@ from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT
 from silot_gym.rollouts import Episode
 from silot_gym.training import fit as fit_module
+from silot_gym.training import recorded
 from silot_gym.training.clips import ClipSampler
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.schedule import Schedule
 from silot_gym.training.state import RESUME_FILE, TrainingError
 from tests.tiny import TINY
+from tests.training.gpu import Recorder
 
 FRAMES = FrameConfig("Pong", 48, 48)
 CONFIG = FitConfig(
@@ -41,7 +43,10 @@ def sampler(preprocessing: FrameConfig = FRAMES) -> ClipSampler:
 
 
 def train(
-    folder: Path, config: FitConfig = CONFIG, frames: FrameConfig = FRAMES, **options: Any
+    folder: Path,
+    config: FitConfig = CONFIG,
+    frames: FrameConfig = FRAMES,
+    **options: Any,
 ) -> dict[str, Tensor]:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
@@ -143,7 +148,7 @@ def test_an_explosion_returns_to_the_last_save_and_goes_on(
     monkeypatch.setattr(fit_module.ELBO, "forward", poisoned)
     weights = train(tmp_path)
     assert all(value.isfinite().all() for value in weights.values())
-    assert "at step 6: back to the last save" in capsys.readouterr().out
+    assert "by step 8: back to the last save" in capsys.readouterr().out
 
 
 def test_explosion_after_explosion_stops_with_a_clear_message(
@@ -156,8 +161,22 @@ def test_explosion_after_explosion_stops_with_a_clear_message(
         return loss * float("inf"), *others
 
     monkeypatch.setattr(fit_module.ELBO, "forward", poisoned)
-    with pytest.raises(TrainingError, match=r"step 0, after 3 returns .* --learning-rate"):
+    with pytest.raises(TrainingError, match=r"by step 1, after 3 returns .* --learning-rate"):
         train(tmp_path)
+
+
+def test_recorded_updates_are_those_that_would_be_done_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(recorded, "capture", recorder.capture)
+    config = replace(CONFIG, schedule=replace(CONFIG.schedule, steps=40))
+    whole = train(tmp_path / "whole", config)
+    monkeypatch.setattr(fit_module, "_alone_on_gpu", lambda fabric: True)
+    same = train(tmp_path / "recorded", config)
+    assert recorder.records > 4  # lengths, frames without discovery, what is held
+    assert recorder.launches > 20
+    assert all(torch.equal(value, same[name]) for name, value in whole.items())
 
 
 def test_a_limit_on_minutes_ends_a_run_early_but_whole(tmp_path: Path) -> None:
