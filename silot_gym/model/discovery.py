@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from silot_gym.model.attention import CellAttention
 from silot_gym.model.config import ModelConfig
+from silot_gym.model.graphs import graphed
 from silot_gym.model.latents import (
     NOTHING_HELD,
     Held,
@@ -28,7 +29,7 @@ from silot_gym.model.networks import (
     with_margin,
 )
 from silot_gym.model.propagation import HELD_PRESENCE, describe, start_certain
-from silot_gym.model.rendering import extract_glimpses, shrunk
+from silot_gym.model.rendering import covered, extract_glimpses, shrunk
 from silot_gym.objects import Objects, first_rows, squash
 
 _OFFSET_MIN, _OFFSET_MAX = -0.5, 1.5
@@ -87,7 +88,7 @@ class Discovery(nn.Module):
         propagated: Objects,
         held: Held = NOTHING_HELD,
         drawn: Tensor | None = None,
-    ) -> tuple[Objects, Latents]:
+    ) -> tuple[Objects, Latents | None]:
         """The objects (B, C) discovered in a frame (B, 3, height, width).
 
         Args:
@@ -100,43 +101,66 @@ class Discovery(nn.Module):
                 have presence 0.
 
         Returns:
-            One object for each cell, scale by scale, each row by row.
+            One object for each cell, scale by scale, each row by row; and how it was found, unless
+            this ran as a graph.
         """
         found = []
         for scale in self.config.scales:
             nearer = replace(propagated, position=propagated.position / scale)
             joints = None
             if drawn is not None:
-                joints = _unexplained(drawn, propagated, CELL_SIZE * scale)
+                joints = _unexplained(drawn.view(torch.uint8), propagated, CELL_SIZE * scale)
             objects, latents = self._at_scale(shrunk(frame, scale), nearer, held, joints)
             here = {"position": objects.position * scale, "anchor": objects.anchor * scale}
             found.append((replace(objects, **here), latents))
         if len(found) == 1:
             return found[0]
-        return (
-            Objects.concatenate([objects for objects, _ in found], 1),
-            Latents.concatenate([latents for _, latents in found], 1),
-        )
+        objects = Objects.concatenate([objects for objects, _ in found], 1)
+        how = [latents for _, latents in found if latents is not None]
+        return objects, Latents.concatenate(how, 1) if how else None
 
     def _at_scale(
         self, frame: Tensor, propagated: Objects, held: Held, joints: Tensor | None
-    ) -> tuple[Objects, Latents]:
+    ) -> tuple[Objects, Latents | None]:
         """One object for each cell at the only scale that there is.
 
         Or only for cells of which a corner is among `joints`, (B, rows + 1, columns + 1) bool.
         """
         rows, columns = grid_size(frame)
-        top_down = self.attention(propagated, describe(propagated), rows, columns)
-        top_down = top_down.mT.unflatten(-1, (rows, columns))
+        top_down = self._top_down(propagated, rows, columns)
         corner = cell_corners(rows, columns, frame.device)
         fused = self._features(frame, top_down, joints)
-        wanted = None
-        if joints is not None:
-            wanted = functional.max_pool2d(joints.float(), 2, 1).flatten(1) > 0
-            cells = first_rows(wanted)
-            fused = fused.take_along_dim(cells[..., None], 1)
-            corner, wanted = corner[cells], wanted.gather(1, cells)
+        if joints is None:
+            return self._objects(frame, fused, corner, held)
+        wanted = functional.max_pool2d(joints.float(), 2, 1).flatten(1) > 0
+        return self._objects_in(frame, fused, corner, held, wanted, first_rows(wanted))
 
+    @graphed
+    def _top_down(self, propagated: Objects, rows: int, columns: int) -> Tensor:
+        """Which objects are at each cell, (B, features, rows, columns)."""
+        seen = self.attention(propagated, describe(propagated), rows, columns)
+        top_down: Tensor = seen.mT.unflatten(-1, (rows, columns))
+        return top_down
+
+    @graphed
+    def _objects_in(
+        self,
+        frame: Tensor,
+        fused: Tensor,
+        corner: Tensor,
+        held: Held,
+        wanted: Tensor,
+        cells: Tensor,
+    ) -> tuple[Objects, Latents | None]:
+        """See `_objects`; of some cells (B, N), absent where none is wanted, (B, C) bool."""
+        fused = fused.take_along_dim(cells[..., None], 1)
+        objects, latents = self._objects(frame, fused, corner[cells], held)
+        return replace(objects, presence=objects.presence * wanted.gather(1, cells)), latents
+
+    def _objects(
+        self, frame: Tensor, fused: Tensor, corner: Tensor, held: Held
+    ) -> tuple[Objects, Latents]:
+        """The objects of cells, (B, N), of which features and upper left corners are known."""
         where = self.where_head(fused).float()
         where_mean, where_std = where[..., :4], bounded_std(where[..., 4:])
         if held.size:
@@ -164,8 +188,6 @@ class Discovery(nn.Module):
         if held.presence:
             presence_logit = torch.full_like(presence_logit, HELD_PRESENCE)
         presence = draw_presence(presence_logit, self.config.presence_temperature, self.training)
-        if wanted is not None:
-            presence = presence * wanted
 
         objects = Objects(
             position=position,
@@ -205,7 +227,7 @@ class Discovery(nn.Module):
         beyond = _REACH + 1  # cells: the first joint's first cell is outside of the frame
         cells = 2 + 2 * _REACH
         side = RECEPTIVE_FIELD + (cells - 1) * CELL_SIZE
-        near = frame.new_zeros(len(stream), 3, side, side)
+        near = frame.new_zeros(len(stream), side, side, 3).movedim(-1, 1)
         corners = torch.stack([row, column], -1).sub(beyond).mul(CELL_SIZE).sub(MARGIN)
         for square, image, corner in zip(near, stream.tolist(), corners.tolist(), strict=True):
             _cut(frame[image], corner, square)
@@ -242,6 +264,7 @@ def _cut(image: Tensor, corner: list[int], square: Tensor) -> None:
     square[:, top : top + part.shape[1], left : left + part.shape[2]] = part
 
 
+@graphed
 def _unexplained(drawn: Tensor, objects: Objects, cell_size: int) -> Tensor:
     """Where something is drawn outside of all objects, by the joint of four cells next to it.
 
@@ -252,20 +275,15 @@ def _unexplained(drawn: Tensor, objects: Objects, cell_size: int) -> Tensor:
         (B, rows + 1, columns + 1) bool.
     """
     height, width = drawn.shape[-2:]
-    half = objects.size / 2 + _LOOSE
-
-    def inside(axis: int, pixels: int) -> Tensor:
-        centre = torch.arange(pixels, device=drawn.device) + 0.5
-        away = (centre - objects.position[..., axis, None]).abs()
-        return (away <= half[..., axis, None]).float()
-
+    x, y = objects.position.unbind(-1)
+    half_x, half_y = (objects.size / 2 + _LOOSE).unbind(-1)
     there = (objects.presence >= _SURE).float()[..., None]
-    covered = ((there * inside(1, height)).mT @ inside(0, width)).bool()
-    left = drawn & ~covered
+    explained = (there * covered(y, half_y, height)).mT @ covered(x, half_x, width)
+    left = drawn * explained.eq_(0).byte()
     before = cell_size // 2
     right, below = (before + cell_size - 1 - (side - 1) % cell_size for side in (width, height))
     left = functional.pad(left, (before, right, before, below))
     rows, columns = left.shape[1] // cell_size, left.shape[2] // cell_size
     # Whole rows first, and as bytes: several times as fast as `any`.
-    left = left.view(torch.uint8).view(-1, rows, cell_size, columns * cell_size).amax(2)
+    left = left.view(-1, rows, cell_size, columns * cell_size).amax(2)
     return left.view(-1, rows, columns, cell_size).amax(-1).bool()

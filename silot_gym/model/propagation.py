@@ -115,7 +115,7 @@ class Propagation(nn.Module):
             )
 
         where = self.where_head(around).float()
-        shift_mean, growth_mean = where[..., :2], where[..., 2:4] * (not held.size)
+        shift_mean, growth_mean = where[..., :2], where[..., 2:4] * float(not held.size)
         where_std = bounded_std(where[..., 4:])
         change = draw_normal(torch.cat([shift_mean, growth_mean], -1), where_std, noisy)
         shift, growth = change.chunk(2, -1)

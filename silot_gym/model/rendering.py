@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from silot_gym.model.config import ModelConfig
+from silot_gym.model.graphs import graphed
 from silot_gym.model.networks import last_bias, mlp
 from silot_gym.objects import Objects
 
@@ -84,6 +85,17 @@ def hat_weights(position: Tensor, size: Tensor, texels: int, pixels: int) -> Ten
     return (1 - (texel[..., None] - torch.arange(texels, device=texel.device)).abs()).relu()
 
 
+def covered(centre: Tensor, half: Tensor, pixels: int) -> Tensor:
+    """Which pixels along an axis have their middle within `half` (...) of `centre` (...).
+
+    Returns:
+        (..., pixels), 1 or 0: from a comparison in place, which on the CPU takes a tenth of the
+        time of one that makes bools.
+    """
+    middle = torch.arange(pixels, device=centre.device) + 0.5
+    return (middle - centre[..., None]).abs_().le_(half[..., None])
+
+
 def drawn_boxes(boxes: Tensor, drawn: Tensor) -> Tensor:
     """The smallest boxes around what is drawn in the pixels that boxes touch.
 
@@ -105,15 +117,36 @@ def drawn_boxes(boxes: Tensor, drawn: Tensor) -> Tensor:
     first = finite[..., :2].floor().clamp(min=0).minimum(extent)  # (B, N, 2): x, y
     count = finite[..., 2:].ceil().minimum(extent) - first
     longest = max(1, int(count.max())) if count.numel() else 1
-    offset = torch.arange(longest, device=boxes.device)
-    inside = offset < count[..., None]  # (B, N, 2, s)
-    x, y = (first[..., None].long() + offset).unbind(-2)
-    pixel = y.clamp(max=height - 1)[..., None] * width + x.clamp(max=width - 1)[..., None, :]
-    touched = drawn.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel).float()  # (B, N, s, s)
-    columns, rows = inside.float().unsqueeze(-1).unbind(-3)  # (B, N, s, 1)
-    counts = torch.stack([touched.mT @ rows, touched @ columns], -3)
-    belongs = _large_parts(counts.squeeze(-1) * inside)
-    begin = first + torch.where(belongs, offset, longest).amin(-1)
+    offset = torch.arange(float(longest), device=boxes.device)
+    return _around_drawn(boxes, drawn.view(torch.uint8), first, count, offset)
+
+
+@graphed
+def _around_drawn(
+    boxes: Tensor, drawn: Tensor, first: Tensor, count: Tensor, offset: Tensor
+) -> Tensor:
+    """See `drawn_boxes`.
+
+    Args:
+        boxes: (B, N, 4).
+        drawn: (B, height, width) uint8, 1 where something is drawn.
+        first: (B, N, 2), column and row of the first pixels that boxes touch.
+        count: (B, N, 2), how many columns and rows they touch.
+        offset: 0, 1, ... up to the largest of these numbers.
+    """
+    shown = drawn.float()
+    x, y = (first + count / 2).unbind(-1)
+    half_x, half_y = (count / 2).unbind(-1)
+    per_column = covered(y, half_y, drawn.shape[-2]) @ shown
+    per_row = covered(x, half_x, drawn.shape[-1]) @ shown.mT
+
+    def near(counts: Tensor, begin: Tensor) -> Tensor:
+        pixel = (begin[..., None] + offset).clamp(max=counts.shape[-1] - 1)
+        return counts.gather(-1, pixel.long())
+
+    counts = torch.stack([near(per_column, first[..., 0]), near(per_row, first[..., 1])], -2)
+    belongs = _large_parts(counts * (offset < count[..., None]))  # (B, N, 2, s)
+    begin = first + torch.where(belongs, offset, offset.shape[0]).amin(-1)
     end = first + torch.where(belongs, offset + 1, 0).amax(-1)
     return torch.cat([begin, end], -1).where(belongs.any(-1).all(-1, keepdim=True), boxes)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from silot_gym.model.graphs import graphed
 from silot_gym.objects import Objects
 
 _SAME_BOX, _SAME_BOX_IN_PLAY = 0.5, 0.2
@@ -14,6 +15,7 @@ _SAME_PLACE = 0.5
 """And from which on what is drawn of two objects is taken for one thing."""
 
 
+@graphed
 def select(propagated: Objects, discovered: Objects, in_play: bool = False) -> Objects:
     """The most present of the propagated and discovered objects (section 3.5 of the paper).
 
@@ -42,6 +44,7 @@ def select(propagated: Objects, discovered: Objects, in_play: bool = False) -> O
     return Objects.concatenate([propagated, discovered], 1).take(source)
 
 
+@graphed
 def give_up_duplicates(objects: Objects, boxes: Tensor) -> Objects:
     """The same objects, but absent are those that are where a more present one is.
 
@@ -82,7 +85,7 @@ def _source(propagated: Tensor, discovered: Tensor) -> Tensor:
     num_slots = propagated.shape[1]
     order = torch.cat([propagated, discovered], 1).argsort(dim=1, descending=True, stable=True)
     chosen = torch.zeros_like(order, dtype=torch.bool)
-    chosen = chosen.scatter(1, order[:, :num_slots], True)
+    chosen = chosen.scatter(1, order[:, :num_slots], 1)
     kept, new = chosen[:, :num_slots], chosen[:, num_slots:]
     newcomers = new.int().argsort(dim=1, descending=True, stable=True)
     rank = ((~kept).cumsum(1) - 1).clamp(0, newcomers.shape[1] - 1)

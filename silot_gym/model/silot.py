@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.discovery import Discovery
+from silot_gym.model.graphs import graphed
 from silot_gym.model.latents import NOTHING_HELD, Held, Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
 from silot_gym.model.rendering import Renderer, drawn_boxes, is_drawn, shrunk
@@ -37,10 +38,10 @@ class StepOutput:
         known: (B, N) the objects of the last frame. Slots that hold nothing, or nearly, are left
             out; N is what the fullest of the batch needs (K before the first frame).
         propagated: (B, N) the same, moved to this frame.
-        propagated_latents: how they were moved; None before the first frame.
+        propagated_latents: how they were moved; None before the first frame, and from `graphed`.
         discovered: (B, C) one object a cell (in play, a cell around which something is drawn that
             no tracked object explains); None where discovery was left out.
-        discovered_latents: how they were found.
+        discovered_latents: how they were found; None from `graphed`.
         boxes: (B, K, 4) in play, around what is drawn of the objects; see `SILOT.boxes`.
     """
 
@@ -104,24 +105,31 @@ class SILOT(nn.Module):
             propagated = known = tracked = self.empty_objects(len(seen))
             propagated_latents = None
         else:
-            there = last.presence >= NEARLY_EMPTY
             slots = used_slots(last, in_play=drawn is not None)
-            known = replace(last, presence=last.presence * there).take(slots)
-            tracked, propagated_latents = self.propagation(known, seen, held)
-            tracked = replace(tracked, hidden=self.recurrence(known, tracked))
-            empty = replace(last, presence=torch.zeros_like(last.presence))
-            propagated = empty.put(slots, tracked)
+            known, tracked, propagated, propagated_latents = self._follow(last, slots, seen, held)
         if not discover:
             return StepOutput(propagated, known, tracked, propagated_latents)
         in_sight = drawn if drawn is None or seen is frame else is_drawn(seen)
         discovered, discovered_latents = self.discovery(seen, tracked, held, in_sight)
-        objects, boxes = select(propagated, discovered, in_play=drawn is not None), None
+        objects, boxes = select(propagated, discovered, drawn is not None), None
         if drawn is not None:
             boxes = self.boxes(objects, drawn)
             objects = give_up_duplicates(objects, boxes)
         return StepOutput(
             objects, known, tracked, propagated_latents, discovered, discovered_latents, boxes
         )
+
+    @graphed
+    def _follow(
+        self, last: Objects, slots: Tensor, seen: Tensor, held: Held
+    ) -> tuple[Objects, Objects, Objects, Latents | None]:
+        """Objects in some slots (B, N): as they were, and as they are now; and all slots (B, K)."""
+        there = last.presence >= NEARLY_EMPTY
+        known = replace(last, presence=last.presence * there).take(slots)
+        tracked, latents = self.propagation(known, seen, held)
+        tracked = replace(tracked, hidden=self.recurrence(known, tracked))
+        empty = replace(last, presence=torch.zeros_like(last.presence))
+        return known, tracked, empty.put(slots, tracked), latents
 
     def predict(self, last: Objects) -> Objects:
         """The next state of objects as the learned prior has it, without a frame."""
