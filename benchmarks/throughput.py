@@ -121,35 +121,41 @@ def record(game: str, length: int) -> Film:
 
 
 class Stopwatch:
-    """Seconds that modules take, by name."""
+    """Seconds that methods of modules take, by name."""
 
-    def __init__(self, modules: dict[str, nn.Module], device: str) -> None:
+    def __init__(self, methods: dict[str, tuple[nn.Module, str]], device: str) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        self.hooks = []
-        for name, module in modules.items():
-            self.hooks += [
-                module.register_forward_pre_hook(lambda *_, name=name: self._add(name, -1, device)),
-                module.register_forward_hook(lambda *_, name=name: self._add(name, 1, device)),
-            ]
+        self.methods, self.device = methods, device
+        for name, (module, method) in methods.items():
+            setattr(module, method, self._timed(name, getattr(module, method)))
 
-    def _add(self, name: str, sign: int, device: str) -> None:
-        if device == "cuda":
+    def _timed(self, stage: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            self._add(stage, -1)
+            result = method(*args)
+            self._add(stage, 1)
+            return result
+
+        return run
+
+    def _add(self, stage: str, sign: int) -> None:
+        if self.device == "cuda":
             torch.cuda.synchronize()
-        self.seconds[name] += sign * time.perf_counter()
+        self.seconds[stage] += sign * time.perf_counter()
 
     def stop(self) -> None:
-        """Listen no longer."""
-        for hook in self.hooks:
-            hook.remove()
+        """Watch no longer."""
+        for module, method in self.methods.values():
+            delattr(module, method)  # that of its class shows again
 
 
 def tracking(checkpoint: Checkpoint, film: Film, args: Args) -> list[dict[str, Any]]:
     """Milliseconds a frame and lane, and the share of each stage, by lanes and slots."""
     model = checkpoint.model
     stages = {
-        "propagation": model.propagation,
-        "backbone": model.discovery.backbone,
-        "discovery": model.discovery,
+        "propagation": (model, "follow"),
+        "backbone": (model.discovery.backbone, "forward"),
+        "discovery": (model.discovery, "forward"),
     }
     rows = []
     for lanes in LANES + (MANY_LANES if args.device == "cuda" else ()):

@@ -57,20 +57,23 @@ def resume_lost(
         `track_id`; what was in that slot changes places with it, and has no id if it is what was
         left of the lost one. And the slots (B, K) that they were in.
     """
-    slots = torch.arange(objects.presence.shape[1], device=objects.presence.device)
-    source = slots.repeat(len(objects.presence), 1)
+    device = objects.presence.device
+    source = np.tile(np.arange(objects.presence.shape[1]), (len(objects.presence), 1))
     lanes = (lost.any(1) & found.any(1)).nonzero().flatten().tolist()
     if not lanes:
-        return objects, source
-    track_id = objects.track_id.clone()
+        return objects, torch.from_numpy(source).to(device)
+    track_id, identities = (o.track_id.numpy(force=True).copy() for o in (objects, last))
+    now, before = (o.position.numpy(force=True) for o in (objects, last))
+    were, are = lost.numpy(force=True), found.numpy(force=True)
     for lane in lanes:
-        old, new = lost[lane].nonzero().flatten(), found[lane].nonzero().flatten()
-        away = torch.cdist(last.position[lane, old], objects.position[lane, new])
-        for i, j in zip(*closest_pairs(away.cpu().numpy(), most), strict=True):
+        old, new = were[lane].nonzero()[0], are[lane].nonzero()[0]
+        away = np.linalg.norm(before[lane, old, None] - now[lane, new], axis=-1)
+        for i, j in zip(*closest_pairs(away, most), strict=True):
             slot, row = old[i], new[j]
-            identity = last.track_id[lane, slot]
+            identity = identities[lane, slot]
             track_id[lane, track_id[lane] == identity] = -1
             track_id[lane, row] = identity
             here = source[lane] == row
-            source[lane, here], source[lane, slot] = source[lane, slot].clone(), row
-    return replace(objects, track_id=track_id).take(source), source
+            source[lane, here], source[lane, slot] = source[lane, slot], row
+    swapped = torch.from_numpy(source).to(device)
+    return replace(objects, track_id=torch.from_numpy(track_id).to(device)).take(swapped), swapped

@@ -71,12 +71,14 @@ def _claimed(boxes: Tensor, presence: Tensor, first: int, same_box: float) -> Te
 
     overlap = shared(left, right) * shared(top, bottom)  # (B, N - first, N)
     area = (right - left) * (bottom - top)
-    same = overlap > same_box / (1 + same_box) * (area[:, first:, None] + area[:, None])
+    same = overlap.gt_(same_box / (1 + same_box) * (area[:, first:, None] + area[:, None]))
+    # 1 or 0 again, as bools take several times as long on the CPU.
     order = torch.arange(presence.shape[1], device=presence.device)
-    less = presence[:, first:, None] < presence[:, None]
-    equal = presence[:, first:, None] == presence[:, None]
-    before = less | (equal & (order < order[first:, None]))
-    claimed: Tensor = (same & before).any(-1)
+    mine, other = presence[:, first:, None], presence[:, None]
+    less = torch.lt(mine, other, out=torch.empty_like(same))
+    equal = torch.eq(mine, other, out=torch.empty_like(same))
+    before = less.add_(equal.mul_(order < order[first:, None]))
+    claimed: Tensor = same.mul_(before).amax(-1) > 0
     return claimed
 
 

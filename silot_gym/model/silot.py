@@ -106,7 +106,7 @@ class SILOT(nn.Module):
             propagated_latents = None
         else:
             slots = used_slots(last, in_play=drawn is not None)
-            known, tracked, propagated, propagated_latents = self._follow(last, slots, seen, held)
+            known, tracked, propagated, propagated_latents = self.follow(last, slots, seen, held)
         if not discover:
             return StepOutput(propagated, known, tracked, propagated_latents)
         in_sight = drawn if drawn is None or seen is frame else is_drawn(seen)
@@ -120,10 +120,22 @@ class SILOT(nn.Module):
         )
 
     @graphed
-    def _follow(
+    def follow(
         self, last: Objects, slots: Tensor, seen: Tensor, held: Held
     ) -> tuple[Objects, Objects, Objects, Latents | None]:
-        """Objects in some slots (B, N): as they were, and as they are now; and all slots (B, K)."""
+        """Where some objects of the last frame are in this one (section 3.4).
+
+        Args:
+            last: (B, K).
+            slots: (B, N), those to follow.
+            seen: the frame in the model's pixels.
+            held: see `step`.
+
+        Returns:
+            The objects (B, N) as they were, with none in slots that held next to nothing; the same
+            as they are now; objects (B, K) of which all others are absent; and how they were moved,
+            unless this ran as a graph.
+        """
         there = last.presence >= NEARLY_EMPTY
         known = replace(last, presence=last.presence * there).take(slots)
         tracked, latents = self.propagation(known, seen, held)
