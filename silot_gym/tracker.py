@@ -149,10 +149,10 @@ class SlotTracker:
         if not chosen or len(set(chosen)) < len(chosen) or not {*chosen} <= {*range(self.lanes)}:
             raise ValueError(f"expected some of {self.lanes} lanes, each once, got {chosen}")
         height, width = self._check(frames, len(chosen))
-        # A copy, because torch refuses or warns of views that are reversed or read-only; with one
-        # plane a colour, both readers below are faster.
-        planes = np.array(np.moveaxis(frames, -1, 1), order="C")
-        seen = torch.from_numpy(planes).to(self._device).movedim(1, -1)
+        # A copy, because torch refuses or warns of views that are reversed or read-only.
+        seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)
+        # One plane a colour in memory: both readers below are faster.
+        seen = seen.movedim(-1, 1).contiguous().movedim(1, -1)
         if self._seen.shape != (height, width):
             self._seen = ~within(self._ignore, height, width).to(self._device)
         drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen
