@@ -1,9 +1,10 @@
-"""Parts of the model that run as graphs in play.
+"""Parts of the model that run as graphs in play on the CPU.
 
 A step of play is hundreds of operations on small tensors, and Python between them takes as long as
 they do. TorchScript runs the same operations without it.
 """
 
+import copy
 import functools
 import inspect
 import warnings
@@ -26,33 +27,39 @@ _ATTRIBUTES = len(fields(Objects))
 
 
 def graphed(function: F) -> F:
-    """Let a function, or a method of a module, run as a graph in inference mode.
+    """Let a function, or a method of a module, run as a graph in inference mode on the CPU.
 
     A graph is recorded at the first call with each set of arguments other than tensors. What is
     done must not depend on the tensors' values, and of their shapes only on the number of axes.
     `Latents` among the results are None from a graph: play has no use for them.
+
+    All modules of one `config` share a graph. It works with the weights that a module had when it
+    was first seen, as they are now.
 
     Args:
         function: of tensors, `Objects`, and what can be a key.
     """
     signature = inspect.signature(function)
     graphs: dict[Hashable, Graph] = {}
-    of_modules: WeakKeyDictionary[nn.Module, dict[Hashable, Graph]] = WeakKeyDictionary()
+    weights: WeakKeyDictionary[nn.Module, tuple[Tensor, ...]] = WeakKeyDictionary()
 
     @functools.wraps(function)
     def run(*args: Any, **named: Any) -> Any:
-        if not torch.is_inference_mode_enabled():
+        if not torch.is_inference_mode_enabled() or torch.is_autocast_enabled("cpu"):
             return function(*args, **named)
         if named:
             given = signature.bind(*args, **named)
             given.apply_defaults()
             args = given.args
-        owner = args[0] if isinstance(args[0], nn.Module) else None
-        known = graphs if owner is None else of_modules.setdefault(owner, {})
+        if next(_tensors(args)).device.type != "cpu":
+            return function(*args)
+        owner = args[0] if isinstance(args[0], nn.Module) else nn.Module()
+        if owner not in weights:
+            weights[owner] = tuple(_named_weights(owner).values())
         key = tuple(map(_key, args))
-        if key not in known:
-            known[key] = _record(function, owner, args)
-        return known[key](*_tensors(args))
+        if key not in graphs:
+            graphs[key] = _record(function, owner, args)
+        return graphs[key](*weights[owner], *_tensors(args))
 
     return cast(F, run)
 
@@ -60,32 +67,41 @@ def graphed(function: F) -> F:
 def _key(value: Any) -> Hashable:
     """What of an argument its graph depends on."""
     if isinstance(value, Tensor):
-        return value.device
+        return value.dtype, value.dim()
     if isinstance(value, Objects):
         return Objects
-    return value.training if isinstance(value, nn.Module) else value
+    if isinstance(value, nn.Module):
+        return type(value), cast(Hashable, value.config), value.training
+    return cast(Hashable, value)
 
 
-def _record(function: Callable[..., Any], owner: nn.Module | None, args: tuple[Any, ...]) -> Graph:
-    """The graph of a function, from the tensors in its arguments to what it returns."""
+def _named_weights(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _record(function: Callable[..., Any], owner: nn.Module, args: tuple[Any, ...]) -> Graph:
+    """The graph of a function, from weights and the tensors in its arguments to what it returns."""
+    own = _named_weights(owner)
+    stand_in = copy.deepcopy(owner)
     forms: list[Any] = []
 
-    class Part(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.owner = owner  # whose weights the graph has
-
-        def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-            given = iter(tensors)
-            result = function(*(_filled(_form(arg), given) for arg in args))
-            forms.append(_form(result))
-            return tuple(_tensors([result]))
+    def work(*tensors: Tensor) -> tuple[Tensor, ...]:
+        given = iter(tensors)
+        for name in own:
+            path, _, leaf = name.rpartition(".")
+            module = stand_in.get_submodule(path)
+            delattr(module, leaf)
+            setattr(module, leaf, next(given))
+        filled = (stand_in if arg is owner else _filled(_form(arg), given) for arg in args)
+        result = function(*filled)
+        forms.append(_form(result))
+        return tuple(_tensors([result]))
 
     with warnings.catch_warnings():
         # It is deprecated; but nothing else in torch is ready at once, and without a compiler.
         warnings.simplefilter("ignore", DeprecationWarning)
-        given = tuple(_tensors(args))
-        graph = torch.jit.trace(Part().eval(), given, check_trace=False)  # type: ignore[no-untyped-call]
+        tensors = (*own.values(), *_tensors(args))
+        graph = torch.jit.trace(work, tensors, check_trace=False)  # type: ignore[no-untyped-call]
     (form,) = forms
     return lambda *tensors: _filled(form, iter(graph(*tensors)))
 

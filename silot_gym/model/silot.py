@@ -35,8 +35,8 @@ class StepOutput:
 
     Attributes:
         objects: (B, K) the selected objects o(t).
-        known: (B, N) the objects of the last frame. Slots that hold nothing, or nearly, are left
-            out; N is what the fullest of the batch needs (K before the first frame).
+        known: (B, N) the objects of the last frame in the slots that `used_slots` names (in all
+            before the first frame).
         propagated: (B, N) the same, moved to this frame.
         propagated_latents: how they were moved; None before the first frame, and from `graphed`.
         discovered: (B, C) one object a cell (in play, a cell around which something is drawn that

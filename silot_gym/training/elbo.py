@@ -83,7 +83,7 @@ class ELBO(nn.Module):
             objects = output.objects
             tracked.append(objects)
 
-        # All frames are rendered together, (T * B, ...), without slots that hold nothing.
+        # All frames are rendered together, (T * B, ...).
         seen = self.model.see(video.transpose(0, 1).flatten(0, 1))
         shown = Objects.concatenate(tracked)
         shown = shown.take(used_slots(shown))

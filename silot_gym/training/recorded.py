@@ -51,7 +51,8 @@ class Recorded:
             )
         except RuntimeError as error:
             self._refused = True
-            reason = str(error).partition("\n")[0]
+            first = error.__context__ or error  # what came before the end of the capture
+            reason = str(first).partition("\n")[0]
             warnings.warn(f"training goes on without CUDA graphs: {reason}", stacklevel=3)
             return None
 
@@ -67,6 +68,7 @@ class Recorded:
 def capture(work: Callable[[], Any], pool: Any) -> tuple[Callable[[], None], Any, Any]:
     """Record work without doing it: what launches it, what it then returns, and its memory."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
+    here = torch.cuda.stream(torch.cuda.current_stream())  # to return to, even from a failure
+    with here, torch.cuda.graph(graph, pool=pool):
         output = work()
     return graph.replay, output, graph.pool()
