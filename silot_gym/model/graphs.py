@@ -53,13 +53,14 @@ def graphed(function: F) -> F:
             args = given.args
         if next(_tensors(args)).device.type != "cpu":
             return function(*args)
-        owner = args[0] if isinstance(args[0], nn.Module) else nn.Module()
-        if owner not in weights:
+        owner = args[0] if isinstance(args[0], nn.Module) else None
+        if owner is not None and owner not in weights:
             weights[owner] = tuple(_named_weights(owner).values())
         key = tuple(map(_key, args))
         if key not in graphs:
             graphs[key] = _record(function, owner, args)
-        return graphs[key](*weights[owner], *_tensors(args))
+        own = () if owner is None else weights[owner]
+        return graphs[key](*own, *_tensors(args))
 
     return cast(F, run)
 
@@ -79,17 +80,17 @@ def _named_weights(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _record(function: Callable[..., Any], owner: nn.Module, args: tuple[Any, ...]) -> Graph:
+def _record(function: Callable[..., Any], owner: nn.Module | None, args: tuple[Any, ...]) -> Graph:
     """The graph of a function, from weights and the tensors in its arguments to what it returns."""
-    own = _named_weights(owner)
-    stand_in = copy.deepcopy(owner)
+    own = {} if owner is None else _named_weights(owner)
+    stand_in = copy.deepcopy(owner)  # to have weights that the graph is given
     forms: list[Any] = []
 
     def work(*tensors: Tensor) -> tuple[Tensor, ...]:
         given = iter(tensors)
         for name in own:
             path, _, leaf = name.rpartition(".")
-            module = stand_in.get_submodule(path)
+            module = cast(nn.Module, stand_in).get_submodule(path)
             delattr(module, leaf)
             setattr(module, leaf, next(given))
         filled = (stand_in if arg is owner else _filled(_form(arg), given) for arg in args)

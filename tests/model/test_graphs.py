@@ -72,6 +72,33 @@ def test_graphs_have_the_weights_that_the_model_has_now() -> None:
         torch.testing.assert_close(here, there, rtol=1e-5, atol=1e-5)
 
 
+def test_models_of_one_kind_share_graphs_but_not_weights_or_modes() -> None:
+    models = [make_model(), make_model(), make_model()]
+    with torch.no_grad():
+        for model, change in zip(models, (0.0, 0.01, -0.01), strict=True):
+            for weight in model.parameters():
+                weight.add_(change)
+        expected = [play(model, films()[:1]) for model in models]
+    for model, there in zip(models, expected, strict=True):
+        with torch.inference_mode():
+            torch.testing.assert_close(play(model, films()[:1]), there, rtol=1e-5, atol=1e-5)
+    model = models[0].train()
+    with torch.inference_mode():
+        first, second = play(model, films()[:1]), play(model, films()[:1])
+    assert all(module.training for module in model.modules())
+    assert not all(torch.equal(a, b) for a, b in zip(first, second, strict=True))  # noise
+    torch.testing.assert_close(play(model.eval(), films()[:1]), expected[0], rtol=1e-5, atol=1e-5)
+
+
+def test_arithmetic_of_another_kind_is_not_recorded() -> None:
+    model, film = make_model(), films()[:1]
+    with torch.inference_mode():
+        with torch.autocast("cpu", torch.bfloat16):
+            play(model, film)
+        plain = play(model, film)
+    torch.testing.assert_close(play(model, film), plain, rtol=1e-5, atol=1e-5)
+
+
 def test_graphs_do_not_keep_a_model_alive() -> None:
     model = make_model()
     with torch.inference_mode():
