@@ -116,7 +116,7 @@ class ELBO(nn.Module):
     def _count(self, output: StepOutput) -> Tensor:
         """KL from the count prior: the propagated objects first, then the cells row by row.
 
-        An empty slot has nothing to decide; that it is left out changes nothing for the others.
+        An empty slot has nothing to decide, and is left out where `used_slots` leaves it out.
         """
         presence = output.propagated.presence
         logit, weight = torch.zeros_like(presence), torch.zeros_like(presence)
