@@ -87,7 +87,7 @@ class Checkpoint:
             ValueError: there is no such device.
         """
         check_device(device)
-        folder = _find(checkpoint)
+        folder = find_checkpoint(checkpoint)
         config = _read_config(folder)
         try:
             weights = (folder / _WEIGHTS).read_bytes()
@@ -175,7 +175,12 @@ def bundled_for(game: str) -> Path:
     return folders[game]
 
 
-def _find(checkpoint: str | Path) -> Path:
+def find_checkpoint(checkpoint: str | Path) -> Path:
+    """The folder of a checkpoint, given that folder or the name of a bundled one.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     folder = Path(checkpoint)
     if (folder / _CONFIG).is_file():
         return folder

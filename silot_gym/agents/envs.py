@@ -1,0 +1,74 @@
+"""The environments of an agent: the same game, steps and rewards, whatever it observes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3.common.atari_wrappers import ClipRewardEnv, EpisodicLifeEnv, FireResetEnv
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
+
+from silot_gym.agents.config import AgentConfig
+from silot_gym.atari import make_atari
+from silot_gym.sb3 import SILOTVecWrapper, SlotVector
+
+VIEW_ATTRIBUTES = ("presence", "where", "velocity", "category")
+"""What views of objects are made from."""
+
+Change = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
+
+
+def make_envs(
+    config: AgentConfig,
+    count: int,
+    seed: int,
+    *,
+    training: bool,
+    device: str = "cpu",
+    render_mode: str | None = None,
+    checkpoint: str | None = None,
+) -> VecEnv:
+    """Environments that differ between kinds of observation in what is observed and nothing else.
+
+    In training, rewards are clipped to their sign and an episode ends with a lost life. Sticky
+    actions are on, so that episodes differ, and frames are the maximum of the last two screens.
+
+    Args:
+        config: The agent's.
+        count: How many.
+        seed: Of the first; others have the next ones.
+        training: Whether these are to train in.
+        device: Where SILOT runs, as torch names it.
+        render_mode: As in `gym.make`.
+        checkpoint: Folder or name of a checkpoint in place of the configuration's.
+    """
+    if config.obs == "pixels":
+        pixels = make_atari_env(
+            f"ALE/{config.game}-v5",
+            count,
+            seed,
+            # SB3's pipeline but for the random number of no-ops, in place of sticky actions.
+            wrapper_kwargs={
+                "noop_max": 0,
+                "terminal_on_life_loss": training,
+                "clip_reward": training,
+            },
+            env_kwargs={"frameskip": 1, "render_mode": render_mode},
+        )
+        return VecTransposeImage(VecFrameStack(pixels, 4))
+
+    def frames() -> gym.Env[Any, Any]:
+        return make_atari(config.game, render_mode=render_mode)
+
+    def play(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+        """What SB3's `AtariWrapper` does for pixels besides shrinking them."""
+        env = EpisodicLifeEnv(env) if training else env
+        if "FIRE" in env.get_wrapper_attr("get_action_meanings")():
+            env = FireResetEnv(env)
+        return ClipRewardEnv(env) if training else env
+
+    envs: VecEnv = make_vec_env(frames, count, seed, wrapper_class=play)
+    envs = SILOTVecWrapper(
+        envs, checkpoint or config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device
+    )
+    return SlotVector(envs) if config.view == "vector" else envs
