@@ -1,0 +1,49 @@
+"""Draws learning curves of agents as a PNG: return over steps and over time.
+
+Example: python agents/plot.py --runs runs/Boxing-slots-ppo-* runs/Boxing-pixels-ppo-*
+"""
+
+from silot_gym.programs import require
+
+require("agents", "matplotlib", "stable_baselines3", "tyro")
+
+# isort: split
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from silot_gym.agents.curves import plot_curves
+from silot_gym.agents.run import AgentRun
+from silot_gym.programs import run
+
+
+@dataclass(frozen=True)
+class Args:
+    """Draws learning curves of agents; runs that differ by seed only become one line."""
+
+    runs: tuple[Path, ...]
+    """Folders of agents, all of one game."""
+    out: Path = Path("curves.png")
+    """The picture."""
+    clock: Literal["seconds", "cpu_seconds"] = "seconds"
+    """Wall-clock, or the time of the process, which other programs on the machine don't lengthen."""
+
+
+def main(args: Args) -> None:
+    """Groups the runs and draws them."""
+    groups: dict[str, list[AgentRun]] = defaultdict(list)
+    games = set()
+    for folder in args.runs:
+        config = AgentRun(folder).config()
+        games.add(config.game)
+        view = "" if config.obs == "pixels" or config.view == "vector" else f" ({config.view})"
+        groups[f"{config.obs}{view}, {config.algo}"].append(AgentRun(folder))
+    if len(games) != 1:
+        raise ValueError(f"expected --runs of one game, got {sorted(games)}")
+    plot_curves(dict(groups), args.out, games.pop(), args.clock)
+    print(f"curves: {args.out}")
+
+
+if __name__ == "__main__":
+    run(main, Args)

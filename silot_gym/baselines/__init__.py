@@ -1,0 +1,1 @@
+"""Simpler ways to objects, for comparison with SILOT."""

@@ -1,0 +1,153 @@
+"""Connected components as a tracker for agents: ConnComp in the place of SILOT, live."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.distance import cdist
+from skimage.measure import label
+
+from silot_gym.background import Region, pack_colours, within
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.linking import MAX_STEP, closest_pairs
+from silot_gym.object_types import ObjectTypes, TypeVotes
+from silot_gym.tracker import Slots
+
+__all__ = ["ComponentTracker"]
+
+
+class ComponentTracker:
+    """Takes connected regions of what is no background for objects, and links them over time.
+
+    It has `SlotTracker`'s interface and sees the same foreground: background, displays and small
+    still things are those of the checkpoint, whose model is not used. Regions hang together over
+    edges or corners. From frame to frame, the one-to-one assignment with the smallest sum of
+    distances between centres decides which region goes on in which slot; none moves further than
+    30 pixels. An object's `what` is its mean colour, each channel from -1 to 1.
+    """
+
+    what_dim = 3
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        lanes: int = 1,
+        num_slots: int | None = None,
+        frame_size: tuple[int, int] | None = None,
+        ignore: Sequence[Region] | None = None,
+        *,
+        types: ObjectTypes | None = None,
+        one_colour: bool = True,
+    ) -> None:
+        """Starts with no tracks.
+
+        Args:
+            checkpoint: For its background.
+            lanes: Number of streams.
+            num_slots: Slots a lane; the checkpoint's number by default. The largest regions count.
+            frame_size: Height and width of the frames; the checkpoint's by default.
+            ignore: As for `SlotTracker`.
+            types: Types of objects by colour and size, if they are known.
+            one_colour: Whether a region has one colour; if not, all pixels that touch belong
+                together.
+        """
+        frames = checkpoint.frames
+        background = frames.background
+        if ignore is None:
+            background, ignore = background.without_stills(), background.displays
+        self.lanes, self.num_slots = lanes, num_slots or checkpoint.num_slots
+        self.types, self._one_colour = types, one_colour
+        self._background = background
+        self._height, self._width = frame_size or (frames.height, frames.width)
+        self._seen = ~within(ignore, self._height, self._width)
+        self._votes = None if types is None else TypeVotes(types, lanes, self.num_slots)
+        self._ids = np.full((lanes, self.num_slots), -1)
+        self._centre = np.zeros((lanes, self.num_slots, 2), np.float32)
+        self._colour = np.zeros((lanes, self.num_slots), np.int64)
+        self._next_id = np.zeros(lanes, np.int64)
+
+    def reset(self, lanes: Sequence[int] | None = None) -> None:
+        """Forgets the tracks of some lanes, of all by default."""
+        rows = slice(None) if lanes is None else list(lanes)
+        self._ids[rows] = -1
+        self._next_id[rows] = 0
+
+    def step(self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None) -> Slots:
+        """Follows the regions into the next frame of each lane; see `SlotTracker.step`."""
+        chosen = list(range(self.lanes) if lanes is None else lanes)
+        # Kept from 0, which stands for the background in the labelling.
+        packed = pack_colours(torch.from_numpy(np.ascontiguousarray(frames)))
+        drawn = self._background.drawn(packed) & self._seen
+        painted = torch.where(drawn, packed + 1, 0).numpy()
+        boxes = np.zeros((len(chosen), self.num_slots, 4), np.float32)
+        what = np.zeros((len(chosen), self.num_slots, 3), np.float32)
+        velocity = np.zeros((len(chosen), self.num_slots, 2), np.float32)
+        new = np.zeros((len(chosen), self.num_slots), bool)
+        for n, lane in enumerate(chosen):
+            regions, colours, means = self._regions(painted[n], frames[n])
+            slots, new[n], velocity[n] = self._link(lane, regions, colours)
+            boxes[n, slots], what[n, slots] = regions, means
+        extent = np.array([self._width, self._height], np.float32)
+        size = (boxes[..., 2:] - boxes[..., :2]) / extent
+        shown = self._ids[chosen] >= 0
+        category = np.full(shown.shape, -1)
+        if self._votes is not None:
+            category = self._votes.cast(chosen, what, size, shown, new)
+        centre = (boxes[..., :2] + boxes[..., 2:]) / (2 * extent)
+        return Slots(
+            presence=shown.astype(np.float32),
+            where=np.concatenate([centre, size], -1),
+            velocity=velocity / extent,
+            depth=np.zeros(shown.shape, np.float32),
+            what=what,
+            track_id=self._ids[chosen],
+            boxes=boxes,
+            category=category,
+        )
+
+    def _regions(
+        self, painted: NDArray[np.int32], frame: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+        """Boxes (R, 4), exact colours (R,) and mean colours (R, 3) of the largest regions."""
+        labels = label(painted if self._one_colour else painted > 0, background=0, connectivity=2)
+        extents = ndimage.find_objects(labels)
+        boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in extents], np.float32)
+        boxes = boxes.reshape(-1, 4)
+        inside = labels > 0
+        numbers, pixels = labels[inside] - 1, frame[inside]
+        count = np.bincount(numbers, minlength=len(boxes))
+        total = [np.bincount(numbers, pixels[:, c], minlength=len(boxes)) for c in range(3)]
+        means = np.stack(total, -1) / count[:, None] * 2 / 255 - 1
+        colours = np.zeros(len(boxes), np.int64)
+        if self._one_colour:
+            colours[numbers] = painted[inside]
+        largest = np.sort((-count).argsort(kind="stable")[: self.num_slots])
+        return boxes[largest], colours[largest], means[largest].astype(np.float32)
+
+    def _link(
+        self, lane: int, boxes: NDArray[np.float32], colours: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float32]]:
+        """Slots (R,) of the regions; which of all slots (K,) are new; and their moves (K, 2)."""
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        held = np.flatnonzero(self._ids[lane] >= 0)
+        distance = cdist(centres, self._centre[lane, held])
+        distance[colours[:, None] != self._colour[lane, held]] = np.inf
+        regions, places = closest_pairs(distance, MAX_STEP)
+        slots = np.full(len(boxes), -1)
+        slots[regions] = held[places]
+        born = np.flatnonzero(slots < 0)
+        slots[born] = np.setdiff1d(np.arange(self.num_slots), slots)[: len(born)]
+
+        move = np.zeros((self.num_slots, 2), np.float32)
+        move[slots[regions]] = centres[regions] - self._centre[lane, slots[regions]]
+        ids = np.full(self.num_slots, -1)
+        ids[slots[regions]] = self._ids[lane, slots[regions]]
+        ids[slots[born]] = self._next_id[lane] + np.arange(len(born))
+        self._next_id[lane] += len(born)
+        self._ids[lane] = ids
+        self._centre[lane, slots], self._colour[lane, slots] = centres, colours
+        new = np.zeros(self.num_slots, bool)
+        new[slots[born]] = True
+        return slots, new, move
