@@ -1,31 +1,28 @@
-"""Plays with a trained agent: its mean return and, if wanted, a video with the tracked objects.
+"""Plays with a trained agent: its return, a video with its objects, and which of them move it.
 
-Example: python agents/evaluate.py --run runs/agent --episodes 10 --video
+Example: python agents/evaluate.py --run agents/trained/Boxing --video
 """
 
 from silot_gym.programs import require
 
-require("agents", "ale_py", "cv2", "imageio", "stable_baselines3", "tqdm", "tyro")
+require("agents", "ale_py", "cv2", "imageio", "PIL", "stable_baselines3", "tqdm", "tyro")
 
 # isort: split
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from stable_baselines3 import PPO
+import torch
+from PIL import Image
 from tqdm import tqdm
-from train import AGENT, ARGS, evaluate, make_envs, report
-from train import Args as TrainArgs
 
+from silot_gym.agents.evaluation import FINAL_SEED, describe, evaluate
+from silot_gym.agents.pictures import play, saliency_picture
+from silot_gym.agents.run import AgentRun
+from silot_gym.device import check_device
 from silot_gym.draw import write_video
 from silot_gym.programs import run
-
-_VIDEO_SCALE, _VIDEO_FRAMES = 3, 2_000
 
 
 @dataclass(frozen=True)
@@ -34,41 +31,57 @@ class Args:
 
     run: Path
     """Folder of the agent."""
-    episodes: int = 10
-    """Episodes to play."""
-    video: bool = False
-    """Whether to write `video.mp4`, one episode with boxes and track ids, into the folder."""
+    episodes: int = 20
+    """Games to play, with seeds that the training did not see."""
+    seed: int = FINAL_SEED
+    """What is added to the seed of the run for these games."""
+    checkpoint: str | None = None
+    """Another checkpoint than the agent was trained with, folder or bundled name."""
+    json: bool = False
+    """Whether to print the figures as JSON."""
+    video: Path | None = None
+    """An MP4 or GIF file for a game with the objects that the agent saw."""
+    video_frames: int = 1_000
+    """Frames of the video, at most."""
+    saliency: Path | None = None
+    """A PNG for the moments of a game at which single objects moved the policy most."""
+    device: str = "cpu"
+    """Where the networks run, as torch names it."""
     progress: bool = True
     """Whether to show progress bars."""
 
 
-def film(model: PPO, args: TrainArgs) -> Iterator[NDArray[np.uint8]]:
-    """The rendered frames of one episode, enlarged."""
-    envs = make_envs(args, 1, args.seed, training=False, render_mode="rgb_array")
-    observations, done = envs.reset(), False
-    while not done:
-        frame: Any = envs.render()
-        yield frame.repeat(_VIDEO_SCALE, 0).repeat(_VIDEO_SCALE, 1)
-        actions, _ = model.predict(observations, deterministic=False)
-        observations, _, dones, _ = envs.step(actions)
-        done = bool(dones[0])
-    envs.close()
-
-
 def main(args: Args) -> None:
-    """Evaluates an agent and films it."""
-    if args.episodes < 1:
-        raise ValueError(f"expected --episodes of at least 1, got {args.episodes}")
-    for name in (ARGS, AGENT):
-        if not (args.run / name).is_file():
-            raise ValueError(f"expected a run of agents/train.py, found no {args.run / name}")
-    trained = json.loads((args.run / ARGS).read_text())
-    train_args = TrainArgs(**trained | {"out": args.run, "progress": args.progress}).checked()
-    model = PPO.load(args.run / AGENT, device=train_args.device)
-    report(evaluate(model, train_args, args.episodes), args.run)
-    if args.video:
-        pictures = islice(film(model, train_args), _VIDEO_FRAMES)
-        write_video(args.run / "video.mp4", tqdm(pictures, "filming", disable=not args.progress))
+    """Evaluates an agent and shows what it does."""
+    check_device(args.device)
+    for file in (args.video, args.saliency):
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f"expected a folder for {file.name}, found no {file.parent}")
+    torch.set_num_threads(1)
+    agent_run = AgentRun(args.run)
+    figures = evaluate(
+        agent_run,
+        args.episodes,
+        args.device,
+        seed=args.seed,
+        checkpoint=args.checkpoint,
+        progress=args.progress,
+    )
+    print(json.dumps(figures, indent=2) if args.json else describe(figures))
+    if args.video is None and args.saliency is None:
+        return
+    salient = args.saliency is not None
+    game = play(agent_run, args.seed, args.device, saliency=salient)
+    shown = islice(game, args.video_frames)
+    moments = list(tqdm(shown, "playing", unit="frame", disable=not args.progress))
+    if args.video is not None:
+        pictures = (moment.picture() for moment in moments)
+        bar = tqdm(pictures, "filming", len(moments), disable=not args.progress)
+        write_video(args.video, bar)
+    if args.saliency is not None:
+        if not moments[0].objects:
+            raise ValueError("expected an agent on objects for --saliency, got one on pixels")
+        Image.fromarray(saliency_picture(moments)).save(args.saliency)
 
 
 if __name__ == "__main__":

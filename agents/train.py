@@ -8,16 +8,18 @@ from silot_gym.programs import require
 require("agents", "ale_py", "cv2", "rich", "stable_baselines3", "tensorboard", "tqdm", "tyro")
 
 # isort: split
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from silot_gym.agents.config import AgentConfig, Observation, View, default_folder
-from silot_gym.agents.evaluation import evaluate, report
+from silot_gym.agents.evaluation import describe, evaluate
 from silot_gym.agents.run import AgentRun
 from silot_gym.agents.settings import Algorithm
 from silot_gym.agents.training import train
+from silot_gym.checkpoint import write_atomically
 from silot_gym.device import check_device
 from silot_gym.programs import run
 
@@ -90,8 +92,11 @@ def main(args: Args) -> None:
         eval_every=args.eval_every,
         progress=args.progress,
     )
-    evaluation = evaluate(agent_run, args.eval_episodes, device=args.device)
-    report(evaluation, agent_run)
+    figures = evaluate(
+        agent_run, args.eval_episodes, device=args.device, progress=args.progress
+    )
+    write_atomically(agent_run.evaluation_file, (json.dumps(figures, indent=2) + "\n").encode())
+    print(describe(figures))
 
 
 if __name__ == "__main__":

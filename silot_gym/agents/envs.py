@@ -23,24 +23,26 @@ def make_envs(
     count: int,
     seed: int,
     *,
-    training: bool,
     device: str = "cpu",
     render_mode: str | None = None,
     checkpoint: str | None = None,
+    change: Change | None = None,
 ) -> VecEnv:
     """Environments that differ between kinds of observation in what is observed and nothing else.
 
-    In training, rewards are clipped to their sign and an episode ends with a lost life. Sticky
-    actions are on, so that episodes differ, and frames are the maximum of the last two screens.
+    All are played as Stable-Baselines3 does: rewards are clipped to their sign, an episode ends
+    with a lost life, and FIRE is pressed where that starts a game. `info["episode"]` tells the
+    score of whole games, unclipped, which is what counts as return everywhere. Sticky actions are
+    on, so that episodes differ, and frames are the maximum of the last two screens.
 
     Args:
         config: The agent's.
         count: How many.
         seed: Of the first; others have the next ones.
-        training: Whether these are to train in.
         device: Where SILOT runs, as torch names it.
         render_mode: As in `gym.make`.
         checkpoint: Folder or name of a checkpoint in place of the configuration's.
+        change: Wraps each game, below all else, to change how it looks or moves.
     """
     if config.obs == "pixels":
         pixels = make_atari_env(
@@ -48,11 +50,7 @@ def make_envs(
             count,
             seed,
             # SB3's pipeline but for the random number of no-ops, in place of sticky actions.
-            wrapper_kwargs={
-                "noop_max": 0,
-                "terminal_on_life_loss": training,
-                "clip_reward": training,
-            },
+            wrapper_kwargs={"noop_max": 0},
             env_kwargs={"frameskip": 1, "render_mode": render_mode},
         )
         return VecTransposeImage(VecFrameStack(pixels, 4))
@@ -62,10 +60,10 @@ def make_envs(
 
     def play(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         """What SB3's `AtariWrapper` does for pixels besides shrinking them."""
-        env = EpisodicLifeEnv(env) if training else env
+        env = EpisodicLifeEnv(env)
         if "FIRE" in env.get_wrapper_attr("get_action_meanings")():
             env = FireResetEnv(env)
-        return ClipRewardEnv(env) if training else env
+        return ClipRewardEnv(env)
 
     envs: VecEnv = make_vec_env(frames, count, seed, wrapper_class=play)
     envs = SILOTVecWrapper(

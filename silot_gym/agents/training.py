@@ -100,12 +100,11 @@ def train(
         ValueError: The folder holds a run that should not be resumed, or another one.
     """
     _open(config, run, resume)
-    envs = make_envs(config, config.envs, config.seed, training=True, device=device)
+    envs = make_envs(config, config.envs, config.seed, device=device)
     judges = make_envs(
         config,
         min(config.envs, eval_episodes),
         config.seed + EVALUATION_SEED,
-        training=False,
         device=device,
     )
     if config.settings.normalize_rewards:

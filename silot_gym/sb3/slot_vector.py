@@ -52,7 +52,7 @@ class SlotVector(VecEnvWrapper):
         Raises:
             ValueError: The environments don't observe what is needed, or an argument is below 1.
         """
-        layout: Mapping[str, slice] = venv.get_attr("slot_layout", 0)[0]
+        layout: Mapping[str, slice] = venv.slot_layout
         missing = {"presence", "where", "velocity"} - set(layout)
         space = venv.observation_space
         if missing or not isinstance(space, Box) or len(space.shape) != 2:
@@ -61,7 +61,7 @@ class SlotVector(VecEnvWrapper):
                 f"{tuple(layout)} in {space}: leave flatten and include_pixels at False"
             )
         if rows is None:
-            rows = venv.get_attr("types", 0)[0].most
+            rows = venv.types.most
         self.rows = np.asarray(rows, np.int64)
         if history < 1 or self.rows.ndim != 1 or self.rows.sum() < 1 or (self.rows < 0).any():
             raise ValueError(f"expected rows and history of at least 1, got {rows} and {history}")
