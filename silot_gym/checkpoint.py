@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -19,11 +21,14 @@ from silot_gym.background import Background
 from silot_gym.device import check_device
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
+from silot_gym.object_types import FIND, ObjectTypes
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
+_OLDEST = 6  # which knows no types of objects
 _WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
 _BACKGROUND = {name: f"background.{name}" for name in ("colours", "pictures", "stills")}
 """The background's tensors, and what the names of their palettes and indices begin with."""
+_TYPES = {name: f"types.{name}" for name in ("centres", "projection")}
 _BUNDLED = Path(__file__).parent / "checkpoints"
 
 
@@ -41,6 +46,7 @@ class Checkpoint:
         num_slots: K in play.
         presence_threshold: presence in [0, 1] from which on a slot counts as an object. Below one
             half, since the presence of a track that was in doubt once does not rise again.
+        types: the types of its game's objects; None if they were never looked for.
         origin: how it was made (command, seed, steps, package versions).
     """
 
@@ -48,7 +54,21 @@ class Checkpoint:
     frames: FrameConfig
     num_slots: int = 64
     presence_threshold: float = 0.4
+    types: ObjectTypes | None = None
     origin: dict[str, Any] = field(default_factory=dict)
+
+    def with_names(self, names: Mapping[int, str]) -> "Checkpoint":
+        """The same checkpoint with names for some of the types, as `info["objects"]` shows them.
+
+        Example:
+            >>> Checkpoint.load("Pong").with_names({0: "ball"}).save("runs/Pong-named")
+
+        Raises:
+            ValueError: a number belongs to no type, or there are no types.
+        """
+        if self.types is None:
+            raise ValueError(f"expected a checkpoint with types to name, got one without: {FIND}")
+        return replace(self, types=self.types.with_names(names))
 
     def save(self, folder: str | Path) -> None:
         """Write the checkpoint to a folder, over an older one that may be there.
@@ -64,6 +84,9 @@ class Checkpoint:
             palette, index = getattr(background, name).unique(return_inverse=True)
             tensors[f"{key}.palette"] = palette
             tensors[f"{key}.index"] = index.to(torch.uint8 if len(palette) <= 256 else torch.int32)
+        types = self.types
+        if types is not None:
+            tensors |= {key: torch.from_numpy(getattr(types, n)) for n, key in _TYPES.items()}
         weights = tensors_to_bytes(tensors)
         config = {
             "format_version": FORMAT_VERSION,
@@ -73,6 +96,7 @@ class Checkpoint:
             | {"most_drawn": background.most_drawn, "displays": background.displays},
             "num_slots": self.num_slots,
             "presence_threshold": self.presence_threshold,
+            "types": types and {"most": types.most.tolist(), "names": types.names},
             "origin": self.origin,
         }
         write_atomically(folder / _WEIGHTS, weights)
@@ -110,12 +134,20 @@ class Checkpoint:
                 most_drawn=frames.pop("most_drawn"),
                 displays=tuple(tuple(region) for region in frames.pop("displays")),
             )
+            types = config.get("types")  # which format 6 doesn't have
+            if types is not None:
+                types = ObjectTypes(
+                    **{name: tensors.pop(key).numpy() for name, key in _TYPES.items()},
+                    most=np.array(types["most"], np.int64),
+                    names=tuple(types["names"]),
+                )
             model.load_state_dict(tensors)
             found = cls(
                 model=model.eval().requires_grad_(False),
                 frames=FrameConfig(**frames, background=background),
                 num_slots=int(config["num_slots"]),
                 presence_threshold=float(config["presence_threshold"]),
+                types=types,
                 origin=dict(config["origin"]),
             )
         except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
@@ -205,9 +237,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder}: {_CONFIG} is damaged: expected JSON with a format_version"
         ) from None
-    if version != FORMAT_VERSION:
+    if version not in range(_OLDEST, FORMAT_VERSION + 1):
         raise CheckpointError(
-            f"{folder}: expected format version {FORMAT_VERSION}, got {version}: "
+            f"{folder}: expected format version {_OLDEST} to {FORMAT_VERSION}, got {version}: "
             "update silot_gym, or train the checkpoint again with this version"
         )
     return dict(config)

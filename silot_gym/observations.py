@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from silot_gym.background import Region
 from silot_gym.boxes import ComparableBoxes
 from silot_gym.compatibility import Known, check_frames, load_checkpoint, rgb_size
+from silot_gym.object_types import FIND
 from silot_gym.tracker import Slots, SlotTracker
 
 __all__ = ["ATTRIBUTES", "ATTRIBUTE_BOUNDS", "SlotObserver", "slot_layout", "slot_space"]
@@ -22,20 +23,29 @@ ATTRIBUTE_BOUNDS: dict[str, tuple[float, float]] = {
     "velocity": (-1.0, 1.0),
     "depth": (0.0, 1.0),
     "what": (-1.0, 1.0),
+    "category": (0.0, 1.0),
 }
 """Least and largest value of each attribute that a slot can show."""
-ATTRIBUTES = tuple(ATTRIBUTE_BOUNDS)
+ATTRIBUTES = ("presence", "where", "velocity", "depth", "what")
+"""Those that are shown unless others are asked for."""
 
 
-def slot_layout(attributes: Sequence[str], what_dim: int) -> dict[str, slice]:
+def slot_layout(attributes: Sequence[str], what_dim: int, num_types: int = 0) -> dict[str, slice]:
     """The columns of each attribute in `Slots.table`.
 
     Raises:
-        ValueError: there is no attribute, an unknown one, or one twice.
+        ValueError: there is no attribute, an unknown one, or one twice; or `category` is asked
+            for and there are no types.
     """
     widths = {"presence": 1, "where": 4, "velocity": 2, "depth": 1, "what": what_dim}
+    widths["category"] = num_types
     if not attributes or len(set(attributes)) < len(attributes) or not {*attributes} <= {*widths}:
         raise ValueError(f"expected some of {tuple(widths)}, each once, got {tuple(attributes)}")
+    if "category" in attributes and num_types == 0:
+        raise ValueError(
+            "the attribute category needs a checkpoint with types of objects, got one without: "
+            f"{FIND}"
+        )
     layout, start = {}, 0
     for name in attributes:
         layout[name] = slice(start, start + widths[name])
@@ -87,7 +97,10 @@ class SlotObserver:
         self._tracker: SlotTracker | None = SlotTracker(
             loaded, lanes, num_slots, self.frame_size, ignore
         )
-        self.layout = slot_layout(attributes, self.tracker.what_dim)
+        types = loaded.types
+        self._num_types = 0 if types is None else len(types)
+        self._names = () if types is None or not any(types.names) else types.names
+        self.layout = slot_layout(attributes, self.tracker.what_dim, self._num_types)
         slots = slot_space(self.layout, self.tracker.num_slots, flatten)
         self.space = Dict({"slots": slots, "pixels": frames}) if include_pixels else slots
         self._attributes, self._flatten = tuple(attributes), flatten
@@ -108,6 +121,10 @@ class SlotObserver:
         """Releases the model."""
         self._tracker = None
 
+    def info(self, slots: Slots, lane: int | None = None) -> dict[str, NDArray[Any]]:
+        """What `info["objects"]` says: of one lane, or of all side by side."""
+        return objects_info(slots, lane, self._names)
+
     def look(
         self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None
     ) -> tuple[Any, Slots]:
@@ -117,7 +134,7 @@ class SlotObserver:
             Their observations, one after the other, and their slots.
         """
         slots = self.tracker.step(frames, lanes)
-        table = slots.table(self._attributes)
+        table = slots.table(self._attributes, self._num_types)
         if self._flatten:
             table = table.reshape(len(table), -1)
         return ({"slots": table, "pixels": frames} if self._include_pixels else table), slots
@@ -166,11 +183,25 @@ def put(observed: Any, lanes: Sequence[int], others: Any) -> None:
         observed[lanes] = others
 
 
-def objects_info(slots: Slots, lane: int | None = None) -> dict[str, NDArray[Any]]:
-    """What `info["objects"]` says: of one lane, or of all side by side."""
+def objects_info(
+    slots: Slots, lane: int | None = None, names: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """What `info["objects"]` says: of one lane, or of all side by side.
+
+    Args:
+        slots: of all lanes.
+        lane: one of them.
+        names: of the types, in which case each object's name is told, too.
+    """
     rows = slice(None) if lane is None else lane
-    return {
+    info: dict[str, NDArray[Any]] = {
         "track_id": slots.track_id[rows],
         "boxes": ComparableBoxes.of(slots.boxes[rows]),
         "presence": slots.presence[rows],
+        "category": slots.category[rows],
     }
+    if names:
+        # As objects, because gymnasium's `check_env` can't compare arrays of numpy's own strings.
+        # The last name is that of category -1.
+        info["name"] = np.array([*names, ""], object)[info["category"]]
+    return info

@@ -12,6 +12,7 @@ from silot_gym.background import Region, UnknownScenes, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.linking import MAX_STEP, resume_lost
+from silot_gym.object_types import TypeVotes
 from silot_gym.objects import Objects
 
 __all__ = ["SlotTracker", "Slots"]
@@ -22,7 +23,7 @@ class Slots:
     """What is seen in one frame of each of B lanes, K slots a lane.
 
     A slot shows an object if its presence reaches the checkpoint's threshold. An empty slot is
-    zero throughout, except that its `track_id` is -1 and its box NaN.
+    zero throughout, except that its `track_id` and `category` are -1 and its box NaN.
 
     Attributes:
         presence: (B, K) float32 in [0, 1].
@@ -35,6 +36,8 @@ class Slots:
         track_id: (B, K) int64, the object's number in its lane, counted from 0 since the reset.
         boxes: (B, K, 4) float32, (x0, y0, x1, y1) in pixels, edges convention, clipped to the
             frame.
+        category: (B, K) int64, the number of the object's type (`Checkpoint.types`), for which
+            most of its track's frames so far speak; -1 throughout if the checkpoint has no types.
     """
 
     presence: NDArray[np.float32]
@@ -44,6 +47,7 @@ class Slots:
     what: NDArray[np.float32]
     track_id: NDArray[np.int64]
     boxes: NDArray[np.float32]
+    category: NDArray[np.int64]
 
     def put(self, lanes: Sequence[int], other: "Slots") -> "Slots":
         """The same with the slots of `other` in some lanes."""
@@ -52,11 +56,19 @@ class Slots:
             value[lanes] = getattr(other, name)
         return Slots(**changed)
 
-    def table(self, attributes: Sequence[str]) -> NDArray[np.float32]:
-        """The named attributes side by side, (B, K, D), in the columns of `slot_layout`."""
+    def table(self, attributes: Sequence[str], num_types: int = 0) -> NDArray[np.float32]:
+        """The named attributes side by side, (B, K, D), in the columns of `slot_layout`.
+
+        `category` has a column for each of `num_types` types.
+        """
         batch, num_slots = self.presence.shape
-        columns = [getattr(self, name).reshape(batch, num_slots, -1) for name in attributes]
-        return np.concatenate(columns, -1)
+        columns = [
+            self.category[..., None] == np.arange(num_types)
+            if name == "category"
+            else getattr(self, name).reshape(batch, num_slots, -1)
+            for name in attributes
+        ]
+        return np.concatenate(columns, -1, dtype=np.float32)
 
 
 class SlotTracker:
@@ -116,6 +128,8 @@ class SlotTracker:
         self._seen = ~within(self._ignore, *(frame_size or (1, 1))).to(self._device)
         self._next_id = torch.zeros(lanes, 1, dtype=torch.int64, device=self._device)
         self._centre = np.zeros((lanes, num_slots, 2), np.float32)
+        types = checkpoint.types
+        self._votes = None if types is None else TypeVotes(types, lanes, num_slots)
 
     @torch.inference_mode()
     def reset(self, lanes: Sequence[int] | None = None) -> None:
@@ -269,16 +283,22 @@ class SlotTracker:
         first, last = edges[..., :2], edges[..., 2:]
         centre = np.clip((first + last) / (2 * extent), 0, 1)
         size = np.clip((last - first) / extent, 0, 1)
-        velocity = np.where(new[..., None].cpu(), np.float32(0), centre - self._centre[lanes])
+        begun = new.cpu().numpy()
+        velocity = np.where(begun[..., None], np.float32(0), centre - self._centre[lanes])
         self._centre[lanes] = centre
+        what = _array(objects.what.tanh())
+        category = np.full(shown.shape, -1)
+        if self._votes is not None:
+            category = self._votes.cast(lanes, what, size, shown, begun)
         return Slots(
             presence=where_shown(_array(objects.presence)),
             where=where_shown(np.concatenate([centre, size], -1)),
             velocity=where_shown(velocity),
             depth=where_shown(_array(objects.depth)),
-            what=where_shown(_array(objects.what.tanh())),
+            what=where_shown(what),
             track_id=np.where(shown, objects.track_id.cpu().numpy(), -1),
             boxes=where_shown(clip_boxes(edges, height, width), np.nan),
+            category=category,
         )
 
 

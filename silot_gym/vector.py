@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from silot_gym.background import Region
 from silot_gym.compatibility import frames_of_vector
-from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info, put
+from silot_gym.observations import ATTRIBUTES, SlotObserver, put
 
 __all__ = ["SILOTObjectVectorWrapper"]
 
@@ -111,7 +111,7 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
             begun, slots = self._observer.look(frames[lanes], lanes)
             put(self._observed, lanes, begun)
             self._slots = self._slots.put(lanes, slots)
-        return self._copy(), infos | {"objects": objects_info(self._slots)}
+        return self._copy(), infos | {"objects": self._observer.info(self._slots)}
 
     def close(self, **kwargs: Any) -> None:
         """Releases the model and closes the environments."""
@@ -132,7 +132,7 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
                 frames, finals
             )
             if ended:
-                final_info = infos.get("final_info", {}) | {"objects": objects_info(last)}
+                final_info = infos.get("final_info", {}) | {"objects": self._observer.info(last)}
                 final_info["_objects"] = ends
                 infos = infos | {"final_obs": self._final(ended), "final_info": final_info}
         else:
@@ -140,7 +140,7 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
                 self._observer.tracker.reset(np.flatnonzero(self._ended).tolist())
             self._observed, self._slots = self._observer.look(frames)
         self._ended = ends
-        infos = infos | {"objects": objects_info(self._slots)}
+        infos = infos | {"objects": self._observer.info(self._slots)}
         return self._copy(), rewards, terminations, truncations, infos
 
     def _frames(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

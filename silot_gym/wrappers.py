@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from silot_gym.background import Region, within
 from silot_gym.compatibility import frames_of_env
 from silot_gym.draw import draw_boxes
-from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
+from silot_gym.observations import ATTRIBUTES, SlotObserver
 from silot_gym.tracker import Slots
 
 __all__ = ["SILOTObjectWrapper"]
@@ -167,4 +167,4 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
     def _objects(self) -> dict[str, NDArray[Any]]:
         """What `info["objects"]` says of the last frame."""
         assert self._slots is not None
-        return objects_info(self._slots, 0)
+        return self._observer.info(self._slots, 0)

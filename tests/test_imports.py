@@ -13,6 +13,7 @@ HEAVY = [
     "imageio",
     "cv2",
     "tyro",
+    "sklearn",
 ]
 
 

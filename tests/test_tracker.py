@@ -11,7 +11,7 @@ from silot_gym.background import Background
 from silot_gym.boxes import ComparableBoxes, clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.memory_truth import load_memory_truth
-from silot_gym.observations import ATTRIBUTE_BOUNDS, slot_layout
+from silot_gym.observations import ATTRIBUTE_BOUNDS, ATTRIBUTES, slot_layout
 from silot_gym.tracker import Slots, SlotTracker
 
 HEIGHT, WIDTH = 60, 48
@@ -69,7 +69,7 @@ def test_rows_are_empty_below_the_threshold_and_only_there(tracked):
         empty = slots.track_id == -1
         assert np.isnan(slots.boxes[empty]).all() and np.isfinite(slots.boxes[~empty]).all()
         assert (slots.presence[~empty] >= 0.7).all()
-        assert not slots.table(list(ATTRIBUTE_BOUNDS))[empty].any()
+        assert not slots.table(ATTRIBUTES)[empty].any()
 
 
 def test_an_object_keeps_its_row_and_never_returns(tracked):
@@ -365,7 +365,7 @@ def test_frames_unlike_any_game_break_nothing(checkpoint, frames, length):
     rng, tracker = np.random.default_rng(0), SlotTracker(checkpoint)
     for t in range(length):
         slots = tracker.step(frames(rng, t))
-        for name, (low, high) in ATTRIBUTE_BOUNDS.items():
+        for name, (low, high) in ((n, ATTRIBUTE_BOUNDS[n]) for n in ATTRIBUTES):
             value = getattr(slots, name)
             assert (low <= value).all() and (value <= high).all(), (name, t)
         boxes = slots.boxes[slots.track_id >= 0]

@@ -115,7 +115,7 @@ def test_slots_are_those_of_the_tracker(wrap, frames, tiny_checkpoint):
         slots = tracker.step(frame[None])
         np.testing.assert_array_equal(observation, slots.table(ATTRIBUTES)[0])
         assert info["from"] == "env"
-        assert info["objects"].keys() == {"track_id", "boxes", "presence"}
+        assert info["objects"].keys() == {"track_id", "boxes", "presence", "category"}
         for name, value in info["objects"].items():
             np.testing.assert_array_equal(value, getattr(slots, name)[0])
 

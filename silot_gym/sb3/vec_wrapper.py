@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from silot_gym.background import Region
 from silot_gym.compatibility import frames_of_sb3
-from silot_gym.observations import ATTRIBUTES, SlotObserver, objects_info
+from silot_gym.observations import ATTRIBUTES, SlotObserver
 
 __all__ = ["SILOTVecWrapper"]
 
@@ -73,7 +73,7 @@ class SILOTVecWrapper(VecEnvWrapper):
         observed: VecEnvObs
         observed, slots = self._observer.look(np.asarray(frames))
         self.reset_infos = [
-            {**info, "objects": objects_info(slots, lane)}
+            {**info, "objects": self._observer.info(slots, lane)}
             for lane, info in enumerate(self.venv.reset_infos)
         ]
         return observed
@@ -87,10 +87,10 @@ class SILOTVecWrapper(VecEnvWrapper):
             np.asarray(frames), finals
         )
         for lane, info in enumerate(infos):
-            info["objects"] = objects_info(last, lane)
+            info["objects"] = self._observer.info(last, lane)
         for lane, observation in ended.items():
             infos[lane]["terminal_observation"] = observation
-            begun = {"objects": objects_info(slots, lane)}
+            begun = {"objects": self._observer.info(slots, lane)}
             self.reset_infos[lane] = self.venv.reset_infos[lane] | begun
         return observed, rewards, dones, infos
 

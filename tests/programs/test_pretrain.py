@@ -148,7 +148,7 @@ def test_wrong_checkpoints_are_refused(finished: Path, tmp_path: Path) -> None:
     newer = damaged("newer")
     config = json.loads((newer / "config.json").read_text())
     (newer / "config.json").write_text(json.dumps({**config, "format_version": 99}))
-    with pytest.raises(CheckpointError, match="expected format version 6, got 99"):
+    with pytest.raises(CheckpointError, match="expected format version 6 to 7, got 99"):
         Checkpoint.load(newer)
     garbled = damaged("garbled")
     (garbled / "config.json").write_text(json.dumps(config)[:-30])
