@@ -27,7 +27,7 @@ class Args:
     out: Path = Path("curves.png")
     """The picture."""
     clock: Literal["seconds", "cpu_seconds"] = "seconds"
-    """Wall-clock, or the time of the process, which other programs on the machine don't lengthen."""
+    """Wall-clock, or time of the process, which other programs on the machine don't lengthen."""
 
 
 def main(args: Args) -> None:

@@ -92,9 +92,7 @@ def main(args: Args) -> None:
         eval_every=args.eval_every,
         progress=args.progress,
     )
-    figures = evaluate(
-        agent_run, args.eval_episodes, device=args.device, progress=args.progress
-    )
+    figures = evaluate(agent_run, args.eval_episodes, device=args.device, progress=args.progress)
     write_atomically(agent_run.evaluation_file, (json.dumps(figures, indent=2) + "\n").encode())
     print(describe(figures))
 

@@ -1,6 +1,6 @@
 """Slots in the form that agents observe, the same for all wrappers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from silot_gym.background import Region
 from silot_gym.boxes import ComparableBoxes
 from silot_gym.compatibility import Known, check_frames, load_checkpoint, rgb_size
 from silot_gym.object_types import FIND
-from silot_gym.tracker import Slots, SlotTracker
+from silot_gym.tracker import Slots, SlotTracker, Tracker
 
 __all__ = ["ATTRIBUTES", "ATTRIBUTE_BOUNDS", "SlotObserver", "slot_layout", "slot_space"]
 
@@ -70,6 +70,7 @@ class SlotObserver:
         frame_size: height and width of the frames.
         layout: the columns of each attribute.
         space: of one lane's observations.
+        types: the types of objects, if they are known.
     """
 
     def __init__(
@@ -86,18 +87,20 @@ class SlotObserver:
         ignore: Sequence[Region] | None,
         device: str,
         strict: bool,
+        make_tracker: Callable[..., Tracker] = SlotTracker,
     ) -> None:
         """Takes what `SILOTObjectWrapper` takes, raises the same, and sees that the frames fit.
 
-        `known` is what can be told of the environments' frames, `frames` the space of one lane's.
+        `known` is what can be told of the environments' frames, `frames` the space of one lane's;
+        `make_tracker` makes what follows the objects, from the same arguments as `SlotTracker`.
         """
         self.frame_size = rgb_size(frames)
         loaded = load_checkpoint(checkpoint, known.get("game"), device)
         check_frames(loaded.frames, known, self.frame_size, strict)
-        self._tracker: SlotTracker | None = SlotTracker(
+        self._tracker: Tracker | None = make_tracker(
             loaded, lanes, num_slots, self.frame_size, ignore
         )
-        types = loaded.types
+        self.types = types = self.tracker.types
         self._num_types = 0 if types is None else len(types)
         self._names = () if types is None or not any(types.names) else types.names
         self.layout = slot_layout(attributes, self.tracker.what_dim, self._num_types)
@@ -107,7 +110,7 @@ class SlotObserver:
         self._include_pixels = include_pixels
 
     @property
-    def tracker(self) -> SlotTracker:
+    def tracker(self) -> Tracker:
         """What follows the objects.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,10 +13,10 @@ from silot_gym.background import Region, UnknownScenes, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.linking import MAX_STEP, resume_lost
-from silot_gym.object_types import TypeVotes
+from silot_gym.object_types import ObjectTypes, TypeVotes
 from silot_gym.objects import Objects
 
-__all__ = ["SlotTracker", "Slots"]
+__all__ = ["SlotTracker", "Slots", "Tracker"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,26 @@ class Slots:
         return np.concatenate(columns, -1, dtype=np.float32)
 
 
+class Tracker(Protocol):
+    """What follows objects from frame to frame, in several streams side by side.
+
+    Attributes:
+        num_slots: K, the most objects that are tracked in a lane.
+        what_dim: A, the length of an object's appearance.
+        types: the types of objects, if they are known.
+    """
+
+    num_slots: int
+    what_dim: int
+    types: ObjectTypes | None
+
+    def reset(self, lanes: Sequence[int] | None = None) -> None:
+        """Forgets the tracks of some lanes, of all by default."""
+
+    def step(self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None) -> Slots:
+        """Follows the objects into the next frame of each lane; see `SlotTracker.step`."""
+
+
 class SlotTracker:
     """Tracks the objects of several streams of frames, its lanes, in one forward pass a step.
 
@@ -81,6 +102,7 @@ class SlotTracker:
         lanes: B, the number of streams.
         num_slots: K, the most objects that are tracked in a lane.
         what_dim: A, the length of an object's appearance.
+        types: those of the checkpoint.
         steps: frames of all lanes together since all were reset together.
     """
 
@@ -128,7 +150,7 @@ class SlotTracker:
         self._seen = ~within(self._ignore, *(frame_size or (1, 1))).to(self._device)
         self._next_id = torch.zeros(lanes, 1, dtype=torch.int64, device=self._device)
         self._centre = np.zeros((lanes, num_slots, 2), np.float32)
-        types = checkpoint.types
+        self.types = types = checkpoint.types
         self._votes = None if types is None else TypeVotes(types, lanes, num_slots)
 
     @torch.inference_mode()

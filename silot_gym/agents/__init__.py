@@ -1,0 +1,1 @@
+"""Agents of Stable-Baselines3 on objects or pixels: training, evaluation, pictures."""

@@ -1,7 +1,7 @@
 """Learning curves of agents, over steps and over time."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,11 @@ EPISODES = 50
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's, which colour-blind people can tell apart."""
 
+Episodes = dict[str, NDArray[np.float64]]
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def read_episodes(run: AgentRun) -> dict[str, NDArray[np.float64]]:
+def read_episodes(run: AgentRun) -> Episodes:
     """The columns of `episodes.csv`, one value for each episode of the training.
 
     Raises:
@@ -36,7 +37,7 @@ def read_episodes(run: AgentRun) -> dict[str, NDArray[np.float64]]:
     return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
-def curve(episodes: dict[str, NDArray[np.float64]], over: str, grid: NDArray[np.float64]) -> Curve:
+def curve(episodes: Episodes, over: str, grid: NDArray[np.float64]) -> Curve:
     """Mean return of the last `EPISODES` episodes at the places of a grid.
 
     Args:
@@ -56,9 +57,7 @@ def curve(episodes: dict[str, NDArray[np.float64]], over: str, grid: NDArray[np.
     return grid[known], means
 
 
-def draw_curves(
-    axes: Axes, groups: dict[str, Sequence[dict[str, NDArray[np.float64]]]], over: str
-) -> None:
+def draw_curves(axes: Axes, groups: Mapping[str, Sequence[Episodes]], over: str) -> None:
     """Draws a line for each group, the mean over its seeds, with their range around it.
 
     Args:
@@ -82,7 +81,7 @@ def draw_curves(
 
 
 def plot_curves(
-    groups: dict[str, Sequence[AgentRun]], out: Path, title: str = "", clock: str = "cpu_seconds"
+    groups: Mapping[str, Sequence[AgentRun]], out: Path, title: str = "", clock: str = "cpu_seconds"
 ) -> None:
     """Writes a PNG with the return over steps and over time.
 

@@ -56,7 +56,8 @@ def make_envs(
         return VecTransposeImage(VecFrameStack(pixels, 4))
 
     def frames() -> gym.Env[Any, Any]:
-        return make_atari(config.game, render_mode=render_mode)
+        env = make_atari(config.game, render_mode=render_mode)
+        return env if change is None else change(env)
 
     def play(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         """What SB3's `AtariWrapper` does for pixels besides shrinking them."""
@@ -65,8 +66,23 @@ def make_envs(
             env = FireResetEnv(env)
         return ClipRewardEnv(env)
 
-    envs: VecEnv = make_vec_env(frames, count, seed, wrapper_class=play)
-    envs = SILOTVecWrapper(
-        envs, checkpoint or config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device
-    )
+    envs: VecEnv
+    if config.obs == "memory":
+        from silot_gym.baselines.memory_objects import MemoryObjects, MemoryVecWrapper
+
+        def read(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+            return MemoryObjects(play(env), config.game)
+
+        envs = MemoryVecWrapper(make_vec_env(frames, count, seed, wrapper_class=read))
+    elif config.obs == "components":
+        from silot_gym.baselines.component_vec_wrapper import ComponentVecWrapper
+
+        envs = make_vec_env(frames, count, seed, wrapper_class=play)
+        assert config.checkpoint is not None  # only pixels do without
+        envs = ComponentVecWrapper(envs, config.game, config.checkpoint, attributes=VIEW_ATTRIBUTES)
+    else:
+        envs = make_vec_env(frames, count, seed, wrapper_class=play)
+        envs = SILOTVecWrapper(
+            envs, checkpoint or config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device
+        )
     return SlotVector(envs) if config.view == "vector" else envs

@@ -63,7 +63,7 @@ def evaluate(
     try:
         agent = run.load(envs, device)
         set_random_seed(seed)
-        returns, _ = evaluate_policy(
+        played, _ = evaluate_policy(
             agent,
             envs,
             episodes,
@@ -74,7 +74,8 @@ def evaluate(
     finally:
         bar.close()
         envs.close()
-    mean = float(np.mean(returns))
+    returns = np.asarray(played, np.float64)
+    mean = float(returns.mean())
     interval = stats.t.interval(0.95, len(returns) - 1, mean, max(stats.sem(returns), 1e-9))
     return {
         "command": shlex.join(["python", *sys.argv]),
@@ -83,9 +84,9 @@ def evaluate(
         "trained_steps": config.steps,
         "episodes": episodes,
         "mean_return": mean,
-        "std_return": float(np.std(returns, ddof=1)),
+        "std_return": float(returns.std(ddof=1)),
         "interval": [float(edge) for edge in interval],
-        "returns": [float(value) for value in returns],  # type: ignore[union-attr]
+        "returns": returns.tolist(),
     }
 
 

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.util import unwrap_vec_wrapper
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from silot_gym.agents.envs import make_envs
 from silot_gym.agents.run import AgentRun
@@ -52,9 +51,7 @@ def play(run: AgentRun, seed: int, device: str = "cpu", saliency: bool = False) 
     """
     config = run.config()
     pixels = config.obs == "pixels"
-    envs = make_envs(
-        config, 1, seed, device=device, render_mode="rgb_array" if pixels else None
-    )
+    envs = make_envs(config, 1, seed, device=device, render_mode="rgb_array" if pixels else None)
     try:
         agent = run.load(envs, device)
         agent.set_random_seed(seed)
@@ -122,9 +119,10 @@ def _without_each(
     """Slots of the objects that the agent sees, and observations that lack one of them each."""
     vector = unwrap_vec_wrapper(envs, SlotVector)
     if vector is not None:
-        rows = np.flatnonzero(vector.slot[0] >= 0)
-        lacking = [vector.without(observation, row) for row in rows]
-        return vector.slot[0][rows], np.concatenate([*lacking, observation[:0]])
+        slots = vector.view.slot[0]
+        rows = np.flatnonzero(slots >= 0)
+        lacking = [vector.view.without(observation, row) for row in rows]
+        return slots[rows], np.concatenate([*lacking, observation[:0]])
     slots = np.flatnonzero(objects["track_id"] >= 0)
     changed = observation.repeat(len(slots), 0)
     changed[np.arange(len(slots)), slots] = 0

@@ -162,4 +162,3 @@ def _open(config: AgentConfig, run: AgentRun, resume: bool) -> None:
         )
     run.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(run.config_file, config.to_json().encode())
-

@@ -23,9 +23,10 @@ class ComponentTracker:
 
     It has `SlotTracker`'s interface and sees the same foreground: background, displays and small
     still things are those of the checkpoint, whose model is not used. Regions hang together over
-    edges or corners. From frame to frame, the one-to-one assignment with the smallest sum of
-    distances between centres decides which region goes on in which slot; none moves further than
-    30 pixels. An object's `what` is its mean colour, each channel from -1 to 1.
+    edges or corners, whatever their colours: in pooled frames, a sprite that moves has several,
+    and regions of one colour would cut it up. From frame to frame, the one-to-one assignment with
+    the smallest sum of distances between centres decides which region goes on in which slot; none
+    moves further than 30 pixels. An object's `what` is its mean colour, each channel from -1 to 1.
     """
 
     what_dim = 3
@@ -39,7 +40,6 @@ class ComponentTracker:
         ignore: Sequence[Region] | None = None,
         *,
         types: ObjectTypes | None = None,
-        one_colour: bool = True,
     ) -> None:
         """Starts with no tracks.
 
@@ -50,22 +50,19 @@ class ComponentTracker:
             frame_size: Height and width of the frames; the checkpoint's by default.
             ignore: As for `SlotTracker`.
             types: Types of objects by colour and size, if they are known.
-            one_colour: Whether a region has one colour; if not, all pixels that touch belong
-                together.
         """
         frames = checkpoint.frames
         background = frames.background
         if ignore is None:
             background, ignore = background.without_stills(), background.displays
         self.lanes, self.num_slots = lanes, num_slots or checkpoint.num_slots
-        self.types, self._one_colour = types, one_colour
+        self.types = types
         self._background = background
         self._height, self._width = frame_size or (frames.height, frames.width)
         self._seen = ~within(ignore, self._height, self._width)
         self._votes = None if types is None else TypeVotes(types, lanes, self.num_slots)
         self._ids = np.full((lanes, self.num_slots), -1)
         self._centre = np.zeros((lanes, self.num_slots, 2), np.float32)
-        self._colour = np.zeros((lanes, self.num_slots), np.int64)
         self._next_id = np.zeros(lanes, np.int64)
 
     def reset(self, lanes: Sequence[int] | None = None) -> None:
@@ -77,17 +74,15 @@ class ComponentTracker:
     def step(self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None) -> Slots:
         """Follows the regions into the next frame of each lane; see `SlotTracker.step`."""
         chosen = list(range(self.lanes) if lanes is None else lanes)
-        # Kept from 0, which stands for the background in the labelling.
         packed = pack_colours(torch.from_numpy(np.ascontiguousarray(frames)))
-        drawn = self._background.drawn(packed) & self._seen
-        painted = torch.where(drawn, packed + 1, 0).numpy()
+        drawn = (self._background.drawn(packed) & self._seen).numpy()
         boxes = np.zeros((len(chosen), self.num_slots, 4), np.float32)
         what = np.zeros((len(chosen), self.num_slots, 3), np.float32)
         velocity = np.zeros((len(chosen), self.num_slots, 2), np.float32)
         new = np.zeros((len(chosen), self.num_slots), bool)
         for n, lane in enumerate(chosen):
-            regions, colours, means = self._regions(painted[n], frames[n])
-            slots, new[n], velocity[n] = self._link(lane, regions, colours)
+            regions, means = self._regions(drawn[n], frames[n])
+            slots, new[n], velocity[n] = self._link(lane, regions)
             boxes[n, slots], what[n, slots] = regions, means
         extent = np.array([self._width, self._height], np.float32)
         size = (boxes[..., 2:] - boxes[..., :2]) / extent
@@ -108,33 +103,27 @@ class ComponentTracker:
         )
 
     def _regions(
-        self, painted: NDArray[np.int32], frame: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-        """Boxes (R, 4), exact colours (R,) and mean colours (R, 3) of the largest regions."""
-        labels = label(painted if self._one_colour else painted > 0, background=0, connectivity=2)
+        self, drawn: NDArray[np.bool_], frame: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Boxes (R, 4) and mean colours (R, 3) of the largest regions."""
+        labels = label(drawn, connectivity=2)  # type: ignore[no-untyped-call]
         extents = ndimage.find_objects(labels)
         boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in extents], np.float32)
         boxes = boxes.reshape(-1, 4)
-        inside = labels > 0
-        numbers, pixels = labels[inside] - 1, frame[inside]
+        numbers, pixels = labels[drawn] - 1, frame[drawn]
         count = np.bincount(numbers, minlength=len(boxes))
         total = [np.bincount(numbers, pixels[:, c], minlength=len(boxes)) for c in range(3)]
         means = np.stack(total, -1) / count[:, None] * 2 / 255 - 1
-        colours = np.zeros(len(boxes), np.int64)
-        if self._one_colour:
-            colours[numbers] = painted[inside]
         largest = np.sort((-count).argsort(kind="stable")[: self.num_slots])
-        return boxes[largest], colours[largest], means[largest].astype(np.float32)
+        return boxes[largest], means[largest].astype(np.float32)
 
     def _link(
-        self, lane: int, boxes: NDArray[np.float32], colours: NDArray[np.int64]
+        self, lane: int, boxes: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float32]]:
         """Slots (R,) of the regions; which of all slots (K,) are new; and their moves (K, 2)."""
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         held = np.flatnonzero(self._ids[lane] >= 0)
-        distance = cdist(centres, self._centre[lane, held])
-        distance[colours[:, None] != self._colour[lane, held]] = np.inf
-        regions, places = closest_pairs(distance, MAX_STEP)
+        regions, places = closest_pairs(cdist(centres, self._centre[lane, held]), MAX_STEP)
         slots = np.full(len(boxes), -1)
         slots[regions] = held[places]
         born = np.flatnonzero(slots < 0)
@@ -147,7 +136,7 @@ class ComponentTracker:
         ids[slots[born]] = self._next_id[lane] + np.arange(len(born))
         self._next_id[lane] += len(born)
         self._ids[lane] = ids
-        self._centre[lane, slots], self._colour[lane, slots] = centres, colours
+        self._centre[lane, slots] = centres
         new = np.zeros(self.num_slots, bool)
         new[slots[born]] = True
         return slots, new, move

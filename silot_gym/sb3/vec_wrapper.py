@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from silot_gym.background import Region
 from silot_gym.compatibility import frames_of_sb3
 from silot_gym.observations import ATTRIBUTES, SlotObserver
+from silot_gym.tracker import SlotTracker, Tracker
 
 __all__ = ["SILOTVecWrapper"]
 
@@ -22,6 +23,11 @@ class SILOTVecWrapper(VecEnvWrapper):
     `info["objects"]`. Where an episode ends, SB3 resets at once: `terminal_observation` and
     `info["objects"]` are what was seen last of the old one, the observation and the lane's
     `reset_infos` what is seen first of the new one.
+
+    Attributes:
+        slot_layout: The columns of each attribute in an observation.
+        types: The types of objects that the checkpoint knows; None if it knows none.
+        frames: (lanes, height, width, 3) uint8, what was looked at last.
 
     Example:
         >>> envs = DummyVecEnv([lambda: silot_gym.make_atari("SpaceInvaders")] * 2)
@@ -62,16 +68,23 @@ class SILOTVecWrapper(VecEnvWrapper):
             ignore=ignore,
             device=device,
             strict=strict,
+            make_tracker=self._make_tracker,
         )
+        self.types = self._observer.types
         self.slot_layout = self._observer.layout
         super().__init__(venv, observation_space=self._observer.space)
+
+    @staticmethod
+    def _make_tracker(*arguments: Any) -> Tracker:
+        """What follows the objects; a subclass may put something else in SILOT's place."""
+        return SlotTracker(*arguments)
 
     def reset(self) -> VecEnvObs:
         """Forgets all tracks, then looks at the first frames."""
         self._observer.tracker.reset()
-        frames = self.venv.reset()
+        self.frames = np.asarray(self.venv.reset())
         observed: VecEnvObs
-        observed, slots = self._observer.look(np.asarray(frames))
+        observed, slots = self._observer.look(self.frames)
         self.reset_infos = [
             {**info, "objects": self._observer.info(slots, lane)}
             for lane, info in enumerate(self.venv.reset_infos)
@@ -80,12 +93,11 @@ class SILOTVecWrapper(VecEnvWrapper):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Acts, then follows the objects into the next frames."""
-        frames, rewards, dones, infos = self.venv.step_wait()
-        finals = {int(lane): infos[lane]["terminal_observation"] for lane in np.flatnonzero(dones)}
         observed: Any
-        observed, slots, ended, last = self._observer.look_through_resets(
-            np.asarray(frames), finals
-        )
+        observed, rewards, dones, infos = self.venv.step_wait()
+        self.frames = np.asarray(observed)
+        finals = {int(lane): infos[lane]["terminal_observation"] for lane in np.flatnonzero(dones)}
+        observed, slots, ended, last = self._observer.look_through_resets(self.frames, finals)
         for lane, info in enumerate(infos):
             info["objects"] = self._observer.info(last, lane)
         for lane, observation in ended.items():
