@@ -22,7 +22,7 @@ class Slots:
     """What is seen in one frame of each of B lanes, K slots a lane.
 
     A slot shows an object if its presence reaches the checkpoint's threshold. An empty slot is
-    zero throughout, except that its `track_id` is -1 and its box NaN.
+    zero throughout, except that its `track_id` is -1.
 
     Attributes:
         presence: (B, K) float32 in [0, 1].
@@ -260,9 +260,9 @@ class SlotTracker:
         height, width = self._frame_size
         shown = present.cpu().numpy()
 
-        def where_shown(value: NDArray[np.float32], empty: float = 0) -> NDArray[np.float32]:
+        def where_shown(value: NDArray[np.float32]) -> NDArray[np.float32]:
             mask = shown if value.ndim == 2 else shown[..., None]
-            return np.where(mask, value, np.float32(empty))
+            return np.where(mask, value, np.float32(0))
 
         edges = _array(boxes)
         extent = np.array([width, height], np.float32)
@@ -278,7 +278,7 @@ class SlotTracker:
             depth=where_shown(_array(objects.depth)),
             what=where_shown(_array(objects.what.tanh())),
             track_id=np.where(shown, objects.track_id.cpu().numpy(), -1),
-            boxes=where_shown(clip_boxes(edges, height, width), np.nan),
+            boxes=where_shown(clip_boxes(edges, height, width)),
         )
 
 

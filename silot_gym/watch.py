@@ -1,7 +1,7 @@
 """`python -m silot_gym.watch --game Pong` shows a game, its objects, and what the model sees."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,14 +15,16 @@ from silot_gym.atari import make_atari, resolve_game
 from silot_gym.checkpoint import Checkpoint, bundled_for
 from silot_gym.compatibility import check_frames, frames_of_env, rgb_size
 from silot_gym.device import check_device
-from silot_gym.draw import draw_boxes, write_video
+from silot_gym.observations import objects_info
 from silot_gym.programs import require, run
-from silot_gym.tracker import SlotTracker
+from silot_gym.tracker import Slots, SlotTracker
 
 if TYPE_CHECKING:
     import tkinter
 
 FPS = 15
+Policy = Callable[[NDArray[np.uint8], Slots], Any]
+"""Chooses an action after a frame (H, W, 3), whose slots have one lane."""
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Args:
     """How many frames a file gets. A window stays until it is closed."""
     seed: int = 0
     """Of the game and of what is done in it."""
-    scale: int = 3
+    scale: int = 4
     """How many times larger than the game's frames the pictures are."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the model runs."""
@@ -62,7 +64,12 @@ def main(args: Args) -> None:
     try:
         known = frames_of_env(env)
         check_frames(made_for, known, rgb_size(env.observation_space), strict=True)
-        frames = pictures(checkpoint, env, args.seed, args.scale)
+        env.action_space.seed(args.seed)
+
+        def at_random(frame: NDArray[np.uint8], slots: Slots) -> Any:
+            return env.action_space.sample()
+
+        frames = pictures(checkpoint, env, at_random, args.seed, args.scale)
         window = None if args.out else _window(f"{game}: frame, objects, reconstruction")
         if window is None:
             _write(args.out or Path(f"watch-{game}.mp4"), islice(frames, args.steps), args)
@@ -73,23 +80,23 @@ def main(args: Args) -> None:
 
 
 def pictures(
-    checkpoint: Checkpoint, env: gym.Env[Any, Any], seed: int, scale: int
+    checkpoint: Checkpoint, env: gym.Env[Any, Any], policy: Policy, seed: int, scale: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Frame, frame with boxes, and reconstruction side by side, of random play without end.
+    """Frame, frame with objects, and reconstruction side by side, of play without end.
 
     Yields:
         (scale * height, 3 * scale * width, 3) uint8.
     """
-    env.action_space.seed(seed)
+    from silot_gym.draw import draw_objects, enlarge
+
     tracker = SlotTracker(checkpoint)
     frame, _ = env.reset(seed=seed)
     while True:
         slots = tracker.step(frame[None])
-        objects = draw_boxes(frame, slots.boxes[0], slots.track_id[0], slots.presence[0], scale)
+        drawn = draw_objects(frame, objects_info(slots, 0), scale)
         seen = tracker.reconstruct(frame[None])[0]
-        plain, seen = (image.repeat(scale, 0).repeat(scale, 1) for image in (frame, seen))
-        yield np.concatenate([plain, objects, seen], 1)
-        frame, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        yield np.concatenate([enlarge(frame, scale), drawn, enlarge(seen, scale)], 1)
+        frame, _, terminated, truncated, _ = env.step(policy(frame, slots))
         if terminated or truncated:
             frame, _ = env.reset()
             tracker.reset()
@@ -98,6 +105,8 @@ def pictures(
 def _write(out: Path, frames: Iterable[NDArray[np.uint8]], args: Args) -> None:
     """Write frames to a file."""
     from tqdm import tqdm
+
+    from silot_gym.draw import write_video
 
     if not out.parent.is_dir():
         raise ValueError(f"expected a folder for {out.name}, got {out.parent}")
@@ -150,5 +159,5 @@ def _show(window: "tkinter.Tk", frames: Iterator[NDArray[np.uint8]]) -> None:
 
 
 if __name__ == "__main__":
-    require("train", "ale_py", "cv2", "imageio", "tqdm", "tyro")
+    require("train", "ale_py", "cv2", "imageio", "PIL", "tqdm", "tyro")
     run(main, Args)
