@@ -17,8 +17,8 @@ except ImportError as error:
 Colour = tuple[int, ...]
 
 SCALE = 4
-"""How many times larger than a frame its picture is by default. Even, as a film's size must be, and
-from here on labels find room between the invaders of Space Invaders."""
+"""How many times larger than a frame its picture is by default: even, as a film's size must be, and
+enough for labels that are easily read."""
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),  # orange
     (86, 180, 233),  # sky blue

@@ -1,11 +1,11 @@
 """`python -m silot_gym.watch --game Pong` shows a game, its objects, and what the model sees."""
 
-import time
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -18,9 +18,6 @@ from silot_gym.device import check_device
 from silot_gym.observations import objects_info
 from silot_gym.programs import require, run
 from silot_gym.tracker import Slots, SlotTracker
-
-if TYPE_CHECKING:
-    import tkinter
 
 FPS = 15
 Policy = Callable[[NDArray[np.uint8], Slots], Any]
@@ -39,12 +36,14 @@ class Args:
     checkpoint: Path | None = None
     """A run's folder or a bundled name; the checkpoint that is bundled for the game by default."""
     out: Path | None = None
-    """An MP4 or GIF file to write in place of a window; watch-<Game>.mp4 where there is none."""
+    """A file to write in place of a window: MP4, GIF, or PNG of the last frame alone.
+
+    watch-<Game>.mp4 where there is no display, or no pygame."""
     steps: int = 300
     """How many frames a file gets. A window stays until it is closed."""
     seed: int = 0
     """Of the game and of what is done in it."""
-    scale: int = 4
+    scale: int = 3
     """How many times larger than the game's frames the pictures are."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the model runs."""
@@ -70,11 +69,10 @@ def main(args: Args) -> None:
             return env.action_space.sample()
 
         frames = pictures(checkpoint, env, at_random, args.seed, args.scale)
-        window = None if args.out else _window(f"{game}: frame, objects, reconstruction")
-        if window is None:
-            _write(args.out or Path(f"watch-{game}.mp4"), islice(frames, args.steps), args)
+        if args.out is None and _can_show():
+            _show(frames, f"{game}: frame, objects, reconstruction")
         else:
-            _show(window, frames)
+            _write(args.out or Path(f"watch-{game}.mp4"), islice(frames, args.steps), args)
     finally:
         env.close()
 
@@ -103,7 +101,8 @@ def pictures(
 
 
 def _write(out: Path, frames: Iterable[NDArray[np.uint8]], args: Args) -> None:
-    """Write frames to a file."""
+    """Write frames to a film, or the last one to a picture."""
+    from PIL import Image
     from tqdm import tqdm
 
     from silot_gym.draw import write_video
@@ -112,50 +111,48 @@ def _write(out: Path, frames: Iterable[NDArray[np.uint8]], args: Args) -> None:
         raise ValueError(f"expected a folder for {out.name}, got {out.parent}")
     print(f"writing {out}")
     bar = tqdm(frames, total=args.steps, disable=not args.progress)
-    write_video(out, bar, FPS)
+    if out.suffix == ".png":
+        *_, last = bar
+        Image.fromarray(last).save(out)
+    else:
+        write_video(out, bar, FPS)
 
 
-def _window(title: str) -> "tkinter.Tk | None":
-    """A window; None where there is no display."""
+def _can_show() -> bool:
+    """Whether pygame is there, and a display that it can open a window on."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it greets on stdout
     try:
-        import tkinter
+        import pygame
     except ImportError:
-        return None
+        print('for a window: pip install "silot_gym[watch]"')
+        return False
     try:
-        window = tkinter.Tk()
-    except tkinter.TclError:
-        return None
-    window.title(title)
-    return window
+        pygame.display.init()
+        return pygame.display.get_driver() != "offscreen"  # that one is never seen
+    except pygame.error:
+        return False
+    finally:
+        pygame.display.quit()
 
 
-def _show(window: "tkinter.Tk", frames: Iterator[NDArray[np.uint8]]) -> None:
-    """Show frames until the window is closed."""
-    import tkinter
+def _show(frames: Iterable[NDArray[np.uint8]], title: str) -> None:
+    """Show frames in a window until it is closed."""
+    import pygame
 
-    label = tkinter.Label(window)
-    label.pack()
-    errors: list[BaseException] = []
-
-    def update() -> None:
-        due = time.monotonic() + 1 / FPS
-        frame = next(frames)
-        header = f"P6 {frame.shape[1]} {frame.shape[0]} 255 ".encode()
-        image = tkinter.PhotoImage(master=window, data=header + frame.tobytes())
-        label.configure(image=image)
-        label.image = image  # type: ignore[attr-defined]  # lest it is collected
-        window.after(max(1, round(1000 * (due - time.monotonic()))), update)
-
-    def fail(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        errors.append(error)
-        window.destroy()
-
-    # Otherwise an error would be printed and the window stay, with its last frame.
-    window.report_callback_exception = fail
-    window.after(0, update)
-    window.mainloop()
-    if errors:
-        raise errors[0]
+    pygame.display.init()
+    pygame.display.set_caption(title)
+    clock = pygame.time.Clock()
+    try:
+        for frame in frames:
+            if pygame.event.get(pygame.QUIT):
+                break
+            size = frame.shape[1::-1]
+            window = pygame.display.get_surface() or pygame.display.set_mode(size)
+            window.blit(pygame.image.frombuffer(frame.tobytes(), size, "RGB"), (0, 0))
+            pygame.display.flip()
+            clock.tick(FPS)
+    finally:
+        pygame.display.quit()
 
 
 if __name__ == "__main__":
