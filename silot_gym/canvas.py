@@ -68,7 +68,7 @@ class Canvas:
         if scale < 1:
             raise ValueError(f"expected a scale >= 1, got {scale}")
         self._zoom = scale * _SMOOTHING
-        self._line = max(1, scale // 2) * _SMOOTHING
+        self._line = max(1, round(scale / 2)) * _SMOOTHING
         self._frame_size = np.array(frame.shape[1::-1])
         self._image = Image.fromarray(enlarge(frame, self._zoom))
         self._draw = ImageDraw.Draw(self._image, "RGBA")  # a mode that mixes colours
@@ -78,11 +78,11 @@ class Canvas:
         boxes = np.rint(np.asarray(objects["boxes"], np.float64) * self._zoom).astype(int)
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
         self._boxes: list[Rectangle] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes.tolist()]
-        self._taken = [self._boxes[row] for row in self.rows]  # labels keep off these
+        self._taken = [self._boxes[row] for row in self.rows]  # labels keep off these and arrows
 
     def picture(self) -> NDArray[np.uint8]:
         """The frame with all that was drawn, (scale * H, scale * W, 3)."""
-        return np.asarray(self._image.reduce(_SMOOTHING))
+        return np.array(self._image.reduce(_SMOOTHING))
 
     def outline(self, row: int, opacity: float) -> None:
         """Draws a line around an object's box, with a dark rim that shows on bright grounds."""
@@ -123,6 +123,8 @@ class Canvas:
         self._draw.line(head, _BLACK, 2 * _SMOOTHING, joint="curve")
         self._draw.line(shaft, self._colours[row], self._line)
         self._draw.polygon(head, self._colours[row])
+        (left, top), (right, bottom) = np.sort([start, tip], 0).astype(int).tolist()
+        self._taken.append((left, top, right + 1, bottom + 1))
 
     def label(self, row: int, text: str) -> None:
         """Writes a text beside an object, unless there is no room."""

@@ -130,18 +130,20 @@ def test_a_label_takes_the_first_free_place():
 def test_an_arrow_shows_where_the_object_is_going():
     frame = np.full((100, 100, 3), 128, np.uint8)
     box = [40, 40, 50, 50]
-    plain = draw_objects(frame, some([box], [1]))
 
     def drawn(velocity):
-        changed = draw_objects(frame, some([box], [1], velocity=[velocity])) != plain
-        return np.argwhere(changed.any(-1)) / SCALE  # (y, x) in pixels of the frame
+        """What is in the object's colour outside of the line around it, (y, x) of the frame."""
+        picture = draw_objects(frame, some([box], [1], velocity=[velocity]))
+        inside(picture, [39, 39, 51, 51])[:] = 0
+        return np.argwhere((picture == PALETTE[1]).all(-1)) / SCALE, picture
 
-    right = drawn([0.1, 0])
+    right, _ = drawn([0.1, 0])
     assert (abs(right[:, 0] - 45) < 3).all()
     assert right[:, 1].min() > 50 and abs(right[:, 1].max() - 70) < 2  # two steps of ten pixels
-    up = drawn([0, -0.1])
+    up, picture = drawn([0, -0.1])
     assert up[:, 0].max() < 40 and abs(up[:, 0].min() - 20) < 2
-    assert len(drawn([0.005, 0.005])) == 0  # half a pixel a step
+    assert (picture[51 * SCALE :] > 200).any()  # the label is below, where no arrow is
+    assert len(drawn([0.005, 0.005])[0]) == 0  # half a pixel a step
 
 
 VIENOT = {
