@@ -1,62 +1,91 @@
-"""Tracked objects drawn on frames, and frames as a film."""
+"""Tracked objects drawn on frames, and frames as a film. Needs Pillow."""
 
-import colorsys
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_boxes", "track_colour", "write_video"]
+from silot_gym.canvas import SCALE, Canvas, colour_bar, enlarge, strength_colour
 
-_GOLDEN_RATIO = (1 + 5**0.5) / 2
-_DIGITS = "75557262277174771717557117471774757711227575775717"
-"""The digits 0 to 9, five rows of three pixels each, a row as the bits of an octal number."""
+__all__ = ["SCALE", "draw_objects", "draw_saliency", "enlarge", "write_video"]
+
+_LABELLED_STRENGTHS = 3
+"""How many of the strongest objects have their strength written beside them."""
+_DIMMED = 0.35
+"""Brightness that is left of a frame on which strengths are shown."""
 
 
-def draw_boxes(
-    frame: NDArray[np.uint8],
-    boxes: NDArray[np.float32],
-    track_ids: NDArray[np.int64],
-    presence: NDArray[np.float32],
-    scale: int = 1,
+def draw_objects(
+    frame: NDArray[np.uint8], objects: Mapping[str, NDArray[Any]], scale: int = SCALE
 ) -> NDArray[np.uint8]:
-    """Draws the outline and the track id of each object, in a colour that stays with the id.
+    """Draws each object's box around it, its id beside it, and an arrow where it is going.
+
+    A label reads `17` for the object of id 17, `T2 #17` if it is of type 2, and `ship #17` if
+    that type has the name ship. It stands where it hides neither an object nor another label, and
+    is left out where there is no such place. Colours stand for types, or for ids without types.
 
     Args:
         frame: (H, W, 3) uint8; stays as it is.
-        boxes: (K, 4) (x0, y0, x1, y1) in pixels of the frame, edges convention; NaN for none.
-        track_ids: (K,) non-negative where there is a box.
-        presence: (K,) in [0, 1], the opacity of the outline.
-        scale: how many times larger than the frame the image is; from 3 on, ids are legible
-            beside small objects.
+        objects: what `info["objects"]` holds of K rows: `track_id` (K,) int64, -1 on rows that are
+            empty; `boxes` (K, 4) in pixels of the frame; `presence` (K,) in [0, 1], the opacity
+            of the box; and, if there are any, `velocity` (K, 2) in fractions of the frame a step,
+            `category` (K,) int64, `name` (K,) str, empty for none.
+        scale: how many times larger than the frame the picture is, by nearest neighbour.
 
     Returns:
         (scale * H, scale * W, 3) uint8.
     """
-    image = frame.repeat(scale, 0).repeat(scale, 1).astype(np.float32)
-    for box, track_id, opacity in zip(boxes, track_ids, presence, strict=True):
-        if np.isnan(box).any():
-            continue
-        x0, y0, x1, y1 = (round(float(edge) * scale) for edge in box)
-        x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
-        colour = track_colour(int(track_id))
-        outline = np.ones((y1 - y0, x1 - x0), bool)
-        outline[1:-1, 1:-1] = False
-        _paint(image, outline, x0, y0, colour, float(opacity))
-        label = _label(int(track_id), max(1, scale // 3))
-        # Above the box, or within it at the upper edge of the frame.
-        _paint(image, label, x0, max(0, y0 - label.shape[0] - 1), colour, 1.0)
-    return image.round().astype(np.uint8)
+    canvas = Canvas(frame, objects, scale)
+    for row in canvas.rows:
+        canvas.outline(row, float(objects["presence"][row]))
+    if "velocity" in objects:
+        for row in canvas.rows:
+            canvas.arrow(row, objects["velocity"][row])
+    for row in canvas.rows:
+        canvas.label(row, canvas.names[row])
+    return canvas.picture()
 
 
-def track_colour(track_id: int) -> tuple[int, int, int]:
-    """Red, green and blue in 0..255; hues a golden ratio apart, so that neighbours differ."""
-    red, green, blue = colorsys.hsv_to_rgb(track_id * _GOLDEN_RATIO % 1, 0.75, 1)
-    return round(255 * red), round(255 * green), round(255 * blue)
+def draw_saliency(
+    frame: NDArray[np.uint8],
+    objects: Mapping[str, NDArray[Any]],
+    strength: NDArray[np.floating[Any]],
+    scale: int = SCALE,
+) -> NDArray[np.uint8]:
+    """Shades each object by its strength, such as how much it moved an agent's policy.
+
+    The frame is dimmed. Colours are those of cividis, in which equal steps look equal, to
+    colour-blind people as well; a bar below the frame shows them, from 0 to 1. The strongest
+    objects have their strength written beside them.
+
+    Args:
+        frame: (H, W, 3) uint8; stays as it is.
+        objects: as in `draw_objects`.
+        strength: (K,) in [0, 1].
+        scale: how many times larger than the frame the picture is.
+
+    Returns:
+        (scale * (H + 8), scale * W, 3) uint8.
+
+    Raises:
+        ValueError: a strength of an object is not in [0, 1].
+    """
+    grey = frame.mean(-1, keepdims=True) * _DIMMED
+    dimmed = np.broadcast_to(grey, frame.shape).round().astype(np.uint8)
+    canvas = Canvas(dimmed, objects, scale)
+    shown = np.asarray(strength)[canvas.rows]
+    if not ((shown >= 0) & (shown <= 1)).all():
+        raise ValueError(f"expected strengths in [0, 1], got {shown.min()} to {shown.max()}")
+    strongest_last = sorted(canvas.rows, key=lambda row: float(strength[row]))
+    for row in strongest_last:
+        canvas.shade(row, strength_colour(float(strength[row])))
+    for row in strongest_last[::-1][:_LABELLED_STRENGTHS]:
+        canvas.label(row, f"{canvas.names[row]}: {strength[row]:.2f}")
+    return np.concatenate([canvas.picture(), colour_bar(frame.shape[1], scale)])
 
 
 def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: int = 15) -> None:
@@ -89,25 +118,3 @@ def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: int 
         if count == 0:
             raise ValueError(f"expected at least one frame for {path.name}, got none")
         os.replace(unfinished, path)
-
-
-def _label(number: int, size: int) -> NDArray[np.bool_]:
-    """The pixels of a number's digits, each pixel `size` wide and high."""
-    rows = np.array([int(row) for row in _DIGITS]).reshape(10, 5)[[int(d) for d in str(number)]]
-    bits = rows[..., None] >> np.array([2, 1, 0, 9]) & 1  # (digits, 5, 3 and a gap)
-    pixels: NDArray[np.bool_] = bits.astype(bool).swapaxes(0, 1).reshape(5, -1)[:, :-1]
-    return pixels.repeat(size, 0).repeat(size, 1)
-
-
-def _paint(
-    image: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    x: int,
-    y: int,
-    colour: tuple[int, int, int],
-    opacity: float,
-) -> None:
-    """Mixes a colour into the masked pixels; the mask's corner is at (x, y), its end may be cut."""
-    part = image[y : y + mask.shape[0], x : x + mask.shape[1]]
-    inside = mask[: part.shape[0], : part.shape[1]]
-    part[inside] += opacity * (np.array(colour, np.float32) - part[inside])

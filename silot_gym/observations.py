@@ -10,7 +10,6 @@ from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
 
 from silot_gym.background import Region
-from silot_gym.boxes import ComparableBoxes
 from silot_gym.compatibility import Known, check_frames, load_checkpoint, rgb_size
 from silot_gym.object_types import FIND
 from silot_gym.tracker import Slots, SlotTracker, Tracker
@@ -199,8 +198,9 @@ def objects_info(
     rows = slice(None) if lane is None else lane
     info: dict[str, NDArray[Any]] = {
         "track_id": slots.track_id[rows],
-        "boxes": ComparableBoxes.of(slots.boxes[rows]),
+        "boxes": slots.boxes[rows],
         "presence": slots.presence[rows],
+        "velocity": slots.velocity[rows],
         "category": slots.category[rows],
     }
     if names:

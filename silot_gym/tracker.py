@@ -24,7 +24,7 @@ class Slots:
     """What is seen in one frame of each of B lanes, K slots a lane.
 
     A slot shows an object if its presence reaches the checkpoint's threshold. An empty slot is
-    zero throughout, except that its `track_id` and `category` are -1 and its box NaN.
+    zero throughout, except that its `track_id` and `category` are -1.
 
     Attributes:
         presence: (B, K) float32 in [0, 1].
@@ -296,9 +296,9 @@ class SlotTracker:
         height, width = self._frame_size
         shown = present.cpu().numpy()
 
-        def where_shown(value: NDArray[np.float32], empty: float = 0) -> NDArray[np.float32]:
+        def where_shown(value: NDArray[np.float32]) -> NDArray[np.float32]:
             mask = shown if value.ndim == 2 else shown[..., None]
-            return np.where(mask, value, np.float32(empty))
+            return np.where(mask, value, np.float32(0))
 
         edges = _array(boxes)
         extent = np.array([width, height], np.float32)
@@ -319,7 +319,7 @@ class SlotTracker:
             depth=where_shown(_array(objects.depth)),
             what=where_shown(what),
             track_id=np.where(shown, objects.track_id.cpu().numpy(), -1),
-            boxes=where_shown(clip_boxes(edges, height, width), np.nan),
+            boxes=where_shown(clip_boxes(edges, height, width)),
             category=category,
         )
 

@@ -1,11 +1,11 @@
 """`python -m silot_gym.watch --game Pong` shows a game, its objects, and what the model sees."""
 
-import time
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -15,14 +15,13 @@ from silot_gym.atari import make_atari, resolve_game
 from silot_gym.checkpoint import Checkpoint, bundled_for
 from silot_gym.compatibility import check_frames, frames_of_env, rgb_size
 from silot_gym.device import check_device
-from silot_gym.draw import draw_boxes, write_video
+from silot_gym.observations import objects_info
 from silot_gym.programs import require, run
-from silot_gym.tracker import SlotTracker
-
-if TYPE_CHECKING:
-    import tkinter
+from silot_gym.tracker import Slots, SlotTracker
 
 FPS = 15
+Policy = Callable[[NDArray[np.uint8], Slots], Any]
+"""Chooses an action after a frame (H, W, 3), whose slots have one lane."""
 
 
 @dataclass
@@ -37,7 +36,9 @@ class Args:
     checkpoint: Path | None = None
     """A run's folder or a bundled name; the checkpoint that is bundled for the game by default."""
     out: Path | None = None
-    """An MP4 or GIF file to write in place of a window; watch-<Game>.mp4 where there is none."""
+    """A file to write in place of a window: MP4, GIF, or PNG of the last frame alone.
+
+    watch-<Game>.mp4 where there is no display, or no pygame."""
     steps: int = 300
     """How many frames a file gets. A window stays until it is closed."""
     seed: int = 0
@@ -62,93 +63,98 @@ def main(args: Args) -> None:
     try:
         known = frames_of_env(env)
         check_frames(made_for, known, rgb_size(env.observation_space), strict=True)
-        frames = pictures(checkpoint, env, args.seed, args.scale)
-        window = None if args.out else _window(f"{game}: frame, objects, reconstruction")
-        if window is None:
-            _write(args.out or Path(f"watch-{game}.mp4"), islice(frames, args.steps), args)
+        env.action_space.seed(args.seed)
+
+        def at_random(frame: NDArray[np.uint8], slots: Slots) -> Any:
+            return env.action_space.sample()
+
+        frames = pictures(checkpoint, env, at_random, args.seed, args.scale)
+        if args.out is None and _can_show():
+            _show(frames, f"{game}: frame, objects, reconstruction")
         else:
-            _show(window, frames)
+            _write(args.out or Path(f"watch-{game}.mp4"), islice(frames, args.steps), args)
     finally:
         env.close()
 
 
 def pictures(
-    checkpoint: Checkpoint, env: gym.Env[Any, Any], seed: int, scale: int
+    checkpoint: Checkpoint, env: gym.Env[Any, Any], policy: Policy, seed: int, scale: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Frame, frame with boxes, and reconstruction side by side, of random play without end.
+    """Frame, frame with objects, and reconstruction side by side, of play without end.
 
     Yields:
         (scale * height, 3 * scale * width, 3) uint8.
     """
-    env.action_space.seed(seed)
+    from silot_gym.draw import draw_objects, enlarge
+
     tracker = SlotTracker(checkpoint)
     frame, _ = env.reset(seed=seed)
     while True:
         slots = tracker.step(frame[None])
-        objects = draw_boxes(frame, slots.boxes[0], slots.track_id[0], slots.presence[0], scale)
+        drawn = draw_objects(frame, objects_info(slots, 0), scale)
         seen = tracker.reconstruct(frame[None])[0]
-        plain, seen = (image.repeat(scale, 0).repeat(scale, 1) for image in (frame, seen))
-        yield np.concatenate([plain, objects, seen], 1)
-        frame, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        yield np.concatenate([enlarge(frame, scale), drawn, enlarge(seen, scale)], 1)
+        frame, _, terminated, truncated, _ = env.step(policy(frame, slots))
         if terminated or truncated:
             frame, _ = env.reset()
             tracker.reset()
 
 
 def _write(out: Path, frames: Iterable[NDArray[np.uint8]], args: Args) -> None:
-    """Write frames to a file."""
+    """Write frames to a film, or the last one to a picture."""
+    from PIL import Image
     from tqdm import tqdm
+
+    from silot_gym.draw import write_video
 
     if not out.parent.is_dir():
         raise ValueError(f"expected a folder for {out.name}, got {out.parent}")
     print(f"writing {out}")
     bar = tqdm(frames, total=args.steps, disable=not args.progress)
-    write_video(out, bar, FPS)
+    if out.suffix == ".png":
+        *_, last = bar
+        Image.fromarray(last).save(out)
+    else:
+        write_video(out, bar, FPS)
 
 
-def _window(title: str) -> "tkinter.Tk | None":
-    """A window; None where there is no display."""
+def _can_show() -> bool:
+    """Whether pygame is there, and a display that it can open a window on."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it greets on stdout
     try:
-        import tkinter
+        import pygame
     except ImportError:
-        return None
+        print('for a window: pip install "silot_gym[watch]"')
+        return False
     try:
-        window = tkinter.Tk()
-    except tkinter.TclError:
-        return None
-    window.title(title)
-    return window
+        pygame.display.init()
+        return pygame.display.get_driver() != "offscreen"  # that one is never seen
+    except pygame.error:
+        return False
+    finally:
+        pygame.display.quit()
 
 
-def _show(window: "tkinter.Tk", frames: Iterator[NDArray[np.uint8]]) -> None:
-    """Show frames until the window is closed."""
-    import tkinter
+def _show(frames: Iterable[NDArray[np.uint8]], title: str) -> None:
+    """Show frames in a window until it is closed."""
+    import pygame
 
-    label = tkinter.Label(window)
-    label.pack()
-    errors: list[BaseException] = []
-
-    def update() -> None:
-        due = time.monotonic() + 1 / FPS
-        frame = next(frames)
-        header = f"P6 {frame.shape[1]} {frame.shape[0]} 255 ".encode()
-        image = tkinter.PhotoImage(master=window, data=header + frame.tobytes())
-        label.configure(image=image)
-        label.image = image  # type: ignore[attr-defined]  # lest it is collected
-        window.after(max(1, round(1000 * (due - time.monotonic()))), update)
-
-    def fail(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        errors.append(error)
-        window.destroy()
-
-    # Otherwise an error would be printed and the window stay, with its last frame.
-    window.report_callback_exception = fail
-    window.after(0, update)
-    window.mainloop()
-    if errors:
-        raise errors[0]
+    pygame.display.init()
+    pygame.display.set_caption(title)
+    clock = pygame.time.Clock()
+    try:
+        for frame in frames:
+            if pygame.event.get(pygame.QUIT):
+                break
+            size = frame.shape[1::-1]
+            window = pygame.display.get_surface() or pygame.display.set_mode(size)
+            window.blit(pygame.image.frombuffer(frame.tobytes(), size, "RGB"), (0, 0))
+            pygame.display.flip()
+            clock.tick(FPS)
+    finally:
+        pygame.display.quit()
 
 
 if __name__ == "__main__":
-    require("train", "ale_py", "cv2", "imageio", "tqdm", "tyro")
+    require("train", "ale_py", "cv2", "imageio", "PIL", "tqdm", "tyro")
     run(main, Args)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from silot_gym.background import Region, within
 from silot_gym.compatibility import frames_of_env
-from silot_gym.draw import draw_boxes
 from silot_gym.observations import ATTRIBUTES, SlotObserver
 from silot_gym.tracker import Slots
 
@@ -33,8 +32,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
     - `what`, A columns in [-1, 1]: the appearance.
 
     `info["objects"]` of `reset` and `step` holds, row for row, `track_id` (K,) int64, -1 on an
-    empty row; `boxes` (K, 4) float32, (x0, y0, x1, y1) in pixels of the frame, NaN on an empty
-    row; `presence` (K,) float32.
+    empty row; `boxes` (K, 4) float32, (x0, y0, x1, y1) in pixels of the frame; `presence` (K,)
+    float32; `velocity` (K, 2) float32, as above. An empty row of these is zeros.
 
     Note:
         In a worker process (`AsyncVectorEnv`, `SubprocVecEnv`) torch is set to one thread. There, a
@@ -60,6 +59,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         flatten: bool = False,
         include_pixels: bool = False,
         render_overlay: bool = False,
+        overlay_scale: int = 4,
         ignore: Sequence[Region] | None = None,
         device: str = "cpu",
         strict: bool = False,
@@ -74,7 +74,9 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             attributes: Which attributes to observe, in this order.
             flatten: Whether observations are (K * D,) rather than (K, D).
             include_pixels: Whether observations are a dict of `slots` and `pixels`, the frame.
-            render_overlay: Whether `render` draws boxes and track ids on the frame.
+            render_overlay: Whether `render` gives the last observed frame with the objects drawn
+                on it, rather than what the environment renders.
+            overlay_scale: How many times larger than the frame that picture is.
             ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen.
                 By default those where the checkpoint knows score, lives and clocks to be shown,
                 and small things that are always the same; `()` gives these back.
@@ -84,6 +86,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
 
         Raises:
             CheckpointError: The checkpoint is missing or damaged.
+            ImportError: `render_overlay` is set and Pillow is missing.
             ValueError: An argument or the environment's observation space doesn't fit.
         """
         if ignore is not None:
@@ -96,16 +99,22 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             flatten=flatten,
             include_pixels=include_pixels,
             render_overlay=render_overlay,
+            overlay_scale=overlay_scale,
             ignore=None if ignore is None else tuple(map(tuple, ignore)),
             device=device,
             strict=strict,
         )
         super().__init__(env)
-        if render_overlay and env.render_mode != "rgb_array":
-            raise ValueError(
-                "render_overlay needs an environment made with render_mode='rgb_array', "
-                f"got {env.render_mode!r}"
-            )
+        if render_overlay:
+            import silot_gym.draw  # noqa: F401  (says so if Pillow is missing)
+
+            if env.render_mode != "rgb_array":
+                raise ValueError(
+                    "render_overlay needs an environment made with render_mode='rgb_array', "
+                    f"got {env.render_mode!r}"
+                )
+            if overlay_scale < 1:
+                raise ValueError(f"expected overlay_scale >= 1, got {overlay_scale}")
         if multiprocessing.current_process().daemon:
             # Workers would fight for the cores, and a forked one waits forever for torch's threads.
             torch.set_num_threads(1)
@@ -122,8 +131,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             device=device,
             strict=strict,
         )
-        self._frame_size = self._observer.frame_size
-        self._render_overlay = render_overlay
+        self._render_overlay, self._overlay_scale = render_overlay, overlay_scale
+        self._frame: NDArray[np.uint8] | None = None
         self._slots: Slots | None = None
         self.slot_layout = self._observer.layout
         self.observation_space = self._observer.space
@@ -144,20 +153,23 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
     def observation(self, observation: NDArray[np.uint8]) -> Any:
         """A frame to what is observed of it; moves the tracks on by one step."""
         observed, self._slots = self._observer.look(np.asarray(observation)[None])
+        if self._render_overlay:
+            self._frame = np.array(observation)
         if isinstance(observed, dict):
             return {"slots": observed["slots"][0], "pixels": observation}
         return observed[0]
 
     def render(self) -> Any:
-        """The wrapped environment's frame, with boxes and track ids if `render_overlay` is set."""
-        frame: Any = super().render()
-        if not self._render_overlay or self._slots is None:
-            return frame
-        # A rendered frame may be larger than an observed one.
-        stretch = np.divide(frame.shape[1::-1], self._frame_size[::-1], dtype=np.float32)
-        objects = self._objects()
-        boxes = objects["boxes"] * np.tile(stretch, 2)
-        return draw_boxes(frame, boxes, objects["track_id"], objects["presence"])
+        """What the wrapped environment renders, or with `render_overlay` what is observed.
+
+        That is the last observed frame, enlarged, with the objects drawn on it. (The environment
+        renders the last screen, where objects that flicker may be missing.)
+        """
+        if self._frame is None:
+            return super().render()
+        from silot_gym.draw import draw_objects
+
+        return draw_objects(self._frame, self._objects(), self._overlay_scale)
 
     def close(self) -> None:
         """Releases the model and closes the environment."""

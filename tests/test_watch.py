@@ -1,4 +1,5 @@
-import tkinter
+import sys
+from dataclasses import replace
 from itertools import islice
 
 import imageio.v3 as imageio
@@ -12,74 +13,78 @@ from silot_gym.checkpoint import Checkpoint
 
 def test_frame_objects_and_reconstruction_stand_side_by_side(tiny_checkpoint):
     env, again = make_atari("Pong"), make_atari("Pong")
-    shown = watch.pictures(Checkpoint.load(tiny_checkpoint), env, seed=3, scale=2)
-    again.action_space.seed(3)
+    asked = []
+
+    def policy(frame, slots):
+        asked.append((frame, slots.track_id.shape))
+        return 2
+
+    shown = watch.pictures(Checkpoint.load(tiny_checkpoint), env, policy, seed=3, scale=2)
     frame, _ = again.reset(seed=3)
     for picture in islice(shown, 4):
         assert picture.shape == (420, 960, 3)
         plain, objects, seen = np.split(picture, 3, axis=1)
         assert np.array_equal(plain[::2, ::2], frame)
-        frame = again.step(again.action_space.sample())[0]
+        frame = again.step(2)[0]
     assert not np.array_equal(plain, objects)
     assert not np.array_equal(plain, seen)
+    assert len(asked) == 3 and asked[-1][1] == (1, 64)
 
 
 def test_without_a_display_a_file_is_written(tiny_checkpoint, tmp_path, monkeypatch, capsys):
-    def no_display():
-        raise tkinter.TclError("no display name")
-
-    monkeypatch.setattr(tkinter, "Tk", no_display)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "offscreen")
     monkeypatch.chdir(tmp_path)
     watch.main(watch.Args("pong", tiny_checkpoint, steps=5, scale=1, progress=False))
     assert "watch-Pong.mp4" in capsys.readouterr().out
     assert len(list(imageio.imiter("watch-Pong.mp4"))) == 5
 
 
-class Window:
-    """As much of tkinter's window as is used: calls what is due, one after the other."""
+def test_without_pygame_a_file_is_written(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    assert not watch._can_show()
+    assert "silot_gym[watch]" in capsys.readouterr().out
 
-    def __init__(self):
-        self.due, self.open = [], True
 
-    def title(self, text):
-        self.text = text
+def test_a_picture_shows_the_last_frame(tiny_checkpoint, tmp_path):
+    args = watch.Args("pong", tiny_checkpoint, steps=3, scale=2, progress=False)
+    film, picture = (replace(args, out=tmp_path / name) for name in ("a.gif", "a.png"))
+    watch.main(film)
+    watch.main(picture)
+    last = imageio.imread(tmp_path / "a.gif", index=2)[..., :3].astype(int)
+    difference = abs(last - imageio.imread(tmp_path / "a.png"))
+    assert difference.mean() < 2  # a GIF has 256 colours
 
-    def after(self, milliseconds, call):
-        assert milliseconds >= 0
-        self.due.append(call)
 
-    def mainloop(self):
-        while self.open:
-            try:
-                self.due.pop(0)()
-            except Exception as error:
-                self.report_callback_exception(type(error), error, None)
+def test_a_window_shows_the_frames_until_it_is_closed(monkeypatch):
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    assert watch._can_show()
+    seen = []
 
-    def destroy(self):
-        self.open = False
+    def frames():
+        for shade in range(10, 100, 10):
+            yield np.full((20, 30, 3), shade, np.uint8)
+            window = pygame.display.get_surface()
+            seen.append((window.get_size(), window.get_at((29, 19))[:3]))
+            if shade == 30:
+                pygame.event.post(pygame.event.Event(pygame.QUIT))
+
+    watch._show(frames(), "three greys")
+    assert seen == [((30, 20), (shade,) * 3) for shade in (10, 20, 30)]
+    assert not pygame.display.get_init()
 
 
 def test_an_error_closes_the_window(monkeypatch):
-    class Label:
-        def __init__(self, window): ...
-        def pack(self): ...
-        def configure(self, image):
-            shown.append(image)
-
-    shown = []
-    monkeypatch.setattr(tkinter, "Label", Label)
-    monkeypatch.setattr(tkinter, "PhotoImage", lambda master, data: data)
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
 
     def frames():
         yield np.zeros((2, 3, 3), np.uint8)
-        yield np.full((2, 3, 3), 65, np.uint8)
         raise FloatingPointError("step 2: not finite")
 
-    window = Window()
     with pytest.raises(FloatingPointError, match="step 2"):
-        watch._show(window, frames())
-    assert shown == [b"P6 3 2 255 " + bytes(18), b"P6 3 2 255 " + b"A" * 18]
-    assert not window.open
+        watch._show(frames(), "broken")
+    assert not pygame.display.get_init()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import contextlib
 import copy
 import importlib
 import pickle
+import sys
 import warnings
 
 import gymnasium as gym
@@ -15,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from silot_gym import Checkpoint, SILOTObjectWrapper, SlotTracker, make_atari
 from silot_gym.atari import PooledFrames
-from silot_gym.draw import draw_boxes
+from silot_gym.draw import draw_objects, enlarge
 
 ATTRIBUTES = ("presence", "where", "velocity", "depth", "what")
 
@@ -78,7 +79,11 @@ def stay_in_space(env, steps):
             assert observation in env.observation_space
             objects = info["objects"]
             empty = objects["track_id"] == -1
-            assert np.isnan(objects["boxes"][empty]).all() and not observation[empty].any()
+            assert all(type(value) is np.ndarray for value in objects.values())
+            assert not observation[empty].any()
+            assert not any(
+                value[empty].any() for name, value in objects.items() if name != "track_id"
+            )
             presence = observation[:, env.slot_layout["presence"]].ravel()
             np.testing.assert_array_equal(presence, objects["presence"])
             shown += (~empty).sum()
@@ -115,7 +120,13 @@ def test_slots_are_those_of_the_tracker(wrap, frames, tiny_checkpoint):
         slots = tracker.step(frame[None])
         np.testing.assert_array_equal(observation, slots.table(ATTRIBUTES)[0])
         assert info["from"] == "env"
-        assert info["objects"].keys() == {"track_id", "boxes", "presence", "category"}
+        assert info["objects"].keys() == {
+            "track_id",
+            "boxes",
+            "presence",
+            "velocity",
+            "category",
+        }
         for name, value in info["objects"].items():
             np.testing.assert_array_equal(value, getattr(slots, name)[0])
 
@@ -259,18 +270,55 @@ def test_render_draws_the_objects_if_asked(wrap, frames, monkeypatch):
     with pytest.raises(ValueError, match="render_mode='rgb_array', got None"):
         wrap(FixedFrames(frames), render_overlay=True)
 
-    # The environment renders at twice the size of what it observes.
-    large = [frame.repeat(2, 0).repeat(2, 1) for frame in frames]
     monkeypatch.setattr(FixedFrames, "render_mode", "rgb_array")
-    monkeypatch.setattr(FixedFrames, "render", lambda env: large[env.now])
+    monkeypatch.setattr(FixedFrames, "render", lambda env: "what the environment renders")
     env, plain = wrap(FixedFrames(frames), render_overlay=True), wrap(FixedFrames(frames))
-    np.testing.assert_array_equal(env.render(), large[0])
+    assert env.render() == "what the environment renders"  # nothing is observed yet
     _, info = play(env, 3)[-1]
-    boxes, ids, presence = (info["objects"][n] for n in ("boxes", "track_id", "presence"))
-    np.testing.assert_array_equal(env.render(), draw_boxes(large[3], 2 * boxes, ids, presence))
-    assert (env.render() != large[3]).any()
+    picture = env.render()
+    np.testing.assert_array_equal(picture, draw_objects(frames[3], info["objects"], 4))
+    assert (picture != enlarge(frames[3], 4)).any()
     play(plain, 3)
-    np.testing.assert_array_equal(plain.render(), large[3])
+    assert plain.render() == "what the environment renders"
+    small = wrap(FixedFrames(frames), render_overlay=True, overlay_scale=2)
+    play(small, 3)
+    assert small.render().shape == (120, 96, 3)
+    with pytest.raises(ValueError, match="overlay_scale >= 1, got 0"):
+        wrap(FixedFrames(frames), render_overlay=True, overlay_scale=0)
+
+
+def test_an_overlay_without_pillow_is_refused_at_once(wrap, frames, monkeypatch):
+    monkeypatch.setattr(FixedFrames, "render_mode", "rgb_array")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    for module in ("silot_gym.canvas", "silot_gym.draw"):
+        monkeypatch.delitem(sys.modules, module)
+    wrap(FixedFrames(frames))
+    with pytest.raises(ImportError, match=r'Pillow: pip install "silot_gym\[atari\]"'):
+        wrap(FixedFrames(frames), render_overlay=True)
+
+
+def test_the_overlay_shows_what_is_observed_and_not_the_last_screen():
+    """Of Asteroids, whose rocks and ship are drawn on alternate screens."""
+    env = SILOTObjectWrapper(
+        make_atari("Asteroids", render_mode="rgb_array"), include_pixels=True, render_overlay=True
+    )
+    observation, info = play(env, 30)[-1]
+    frame, objects = observation["pixels"], info["objects"]
+    picture, screen = env.render(), env.unwrapped.render()
+    dark, bright = (
+        draw_objects(np.full_like(frame, shade), objects) == shade for shade in (0, 255)
+    )
+    untouched = dark & bright
+    assert untouched.mean() > 0.95
+    np.testing.assert_array_equal(picture[untouched], enlarge(frame)[untouched])
+    # The screen has nothing in most boxes, the overlay something in all of them.
+    boxes = objects["boxes"][objects["track_id"] >= 0].round().astype(int)
+    assert len(boxes) > 3
+    missed = 0
+    for x0, y0, x1, y1 in boxes:
+        assert picture[4 * y0 : 4 * y1, 4 * x0 : 4 * x1].any()
+        missed += not screen[y0:y1, x0:x1].any()
+    assert missed > len(boxes) / 2
 
 
 def test_close_releases_the_model(wrap, frames):

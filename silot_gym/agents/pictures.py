@@ -121,7 +121,7 @@ def _without_each(
     if vector is not None:
         slots = vector.view.slot[0]
         rows = np.flatnonzero(slots >= 0)
-        lacking = [vector.view.without(observation, row) for row in rows]
+        lacking = [vector.view.without(observation, int(row)) for row in rows]
         return slots[rows], np.concatenate([*lacking, observation[:0]])
     slots = np.flatnonzero(objects["track_id"] >= 0)
     changed = observation.repeat(len(slots), 0)

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from silot_gym.background import within
 from silot_gym.checkpoint import Checkpoint
-from silot_gym.draw import draw_boxes
+from silot_gym.draw import SCALE, draw_objects, enlarge
 from silot_gym.evaluation.connected_components import annotate
 from silot_gym.evaluation.predict import predict
 from silot_gym.evaluation.protocol import PAPER, clips, score
 from silot_gym.frames import FrameConfig
+from silot_gym.observations import objects_info
 from silot_gym.rollouts import Episode
 from silot_gym.tracker import SlotTracker
 
@@ -120,10 +121,10 @@ def overlay(
     episode: Episode,
     *,
     length: int = 120,
-    scale: int = 3,
+    scale: int = SCALE,
     unseen_from: int | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
-    """Pictures of an episode: each frame with boxes and track ids, beside its reconstruction.
+    """Pictures of an episode: each frame with its objects drawn on it, beside its reconstruction.
 
     Args:
         checkpoint: the model.
@@ -140,9 +141,9 @@ def overlay(
     for t, frame in enumerate(episode.rgb(0, min(length, len(episode)))):
         unseen = unseen_from is not None and t >= unseen_from
         slots = tracker.predict() if unseen else tracker.step(frame[None])
-        drawn = draw_boxes(frame, slots.boxes[0], slots.track_id[0], slots.presence[0], scale)
+        drawn = draw_objects(frame, objects_info(slots, 0), scale)
         seen = tracker.reconstruct(frame[None])[0]
-        yield np.concatenate([drawn, seen.repeat(scale, 0).repeat(scale, 1)], 1)
+        yield np.concatenate([drawn, enlarge(seen, scale)], 1)
 
 
 def summary(figures: Mapping[str, float]) -> dict[str, float]:

@@ -40,6 +40,7 @@ def slot_tracks(checkpoint: Checkpoint, sequences: NDArray[np.uint8]) -> list[Tr
         np.stack([getattr(slots, name) for slots in steps], 1)
         for name in ("boxes", "track_id", "presence")
     )
+    boxes = np.where(ids[..., None] >= 0, boxes, np.float32(np.nan))  # as `Tracks` has it
     return [Tracks(*sequence) for sequence in zip(boxes, ids, presence, strict=True)]
 
 

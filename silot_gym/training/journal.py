@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from silot_gym.draw import draw_boxes
+from silot_gym.draw import draw_objects, enlarge
 from silot_gym.model import SILOT
 from silot_gym.model.rendering import is_drawn
 
-_PICTURE_SCALE = 3
+_LEAST_PRESENCE = 0.5
+"""Of objects that are drawn: training has no threshold of its own yet."""
 
 
 class Journal:
@@ -45,16 +46,16 @@ class Journal:
         if self._writer is None:
             return
         tracked, reconstruction = model.reconstruct(video[None])
-        rows = []
+        columns = []
         for objects, frame, rebuilt in zip(tracked, video, reconstruction[0], strict=True):
             presence = objects.presence[0].cpu().numpy()
             boxes = model.boxes(objects, is_drawn(frame[None]))[0].cpu().numpy()
-            shown = np.where(presence[:, None] > 0.5, boxes, np.nan).astype(np.float32)
-            slots = np.arange(len(presence))
-            above = draw_boxes(_to_uint8(frame), shown, slots, presence, scale=_PICTURE_SCALE)
-            below = np.kron(_to_uint8(rebuilt), np.ones((_PICTURE_SCALE,) * 2 + (1,), np.uint8))
-            rows.append(np.concatenate([above, below], 0))
-        self._writer.add_image("tracked", np.concatenate(rows, 1), step, dataformats="HWC")
+            slots = np.where(presence > _LEAST_PRESENCE, np.arange(len(presence)), -1)
+            above = draw_objects(
+                _to_uint8(frame), {"track_id": slots, "boxes": boxes, "presence": presence}
+            )
+            columns.append(np.concatenate([above, enlarge(_to_uint8(rebuilt))], 0))
+        self._writer.add_image("tracked", np.concatenate(columns, 1), step, dataformats="HWC")
 
 
 def _to_uint8(frame: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
