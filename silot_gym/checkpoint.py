@@ -111,7 +111,7 @@ class Checkpoint:
             ValueError: there is no such device.
         """
         check_device(device)
-        folder = _find(checkpoint)
+        folder = folder_of(checkpoint)
         config = _read_config(folder)
         try:
             weights = (folder / _WEIGHTS).read_bytes()
@@ -207,7 +207,12 @@ def bundled_for(game: str) -> Path:
     return folders[game]
 
 
-def _find(checkpoint: str | Path) -> Path:
+def folder_of(checkpoint: str | Path) -> Path:
+    """The folder of a checkpoint that is given by its folder or by a bundled name.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     folder = Path(checkpoint)
     if (folder / _CONFIG).is_file():
         return folder
