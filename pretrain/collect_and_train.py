@@ -8,6 +8,7 @@ require(
     "cv2",
     "imageio",
     "lightning_fabric",
+    "sklearn",
     "tensorboard",
     "tqdm",
     "trackeval",
@@ -42,6 +43,7 @@ from silot_gym.training.clips import CROP_SIZE, ClipSampler, check_crop
 from silot_gym.training.displays import find_displays
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.flicker import flickers
+from silot_gym.training.object_types import types_of_episodes
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
 from silot_gym.training.sizes import MEASURED, fitted_to
@@ -160,7 +162,9 @@ def main(args: Args) -> None:
     }
     checkpoint = Checkpoint(model.cpu().eval().requires_grad_(False), frames, origin=origin)
     num_slots = enough_slots(checkpoint, episodes["validation"])
-    replace(checkpoint, num_slots=num_slots).save(out)
+    checkpoint = replace(checkpoint, num_slots=num_slots)
+    types = types_of_episodes(checkpoint, episodes["validation"], progress=args.progress)
+    replace(checkpoint, types=types).save(out)
     checkpoint = Checkpoint.load(out)
 
     print("scoring held-out episodes", flush=True)

@@ -1,13 +1,33 @@
-"""`python -m silot_gym` lists the checkpoints that come with the package and how good they are."""
+"""`python -m silot_gym` lists the checkpoints that come with the package and how good they are.
+
+`python -m silot_gym types` shows the types of a game's objects; see `contact_sheet`.
+"""
 
 import json
+import sys
+from collections.abc import Sequence
 
 from silot_gym.checkpoint import METRICS, bundled
+from silot_gym.programs import require, run
 
 FIGURES = ("MOTA", "HOTA", "IDF1", "AP", "count_error")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
+    """Do what the first argument says, or list the bundled checkpoints."""
+    if not arguments:
+        _list()
+    elif arguments[0] == "types":
+        require("train", "ale_py", "cv2", "PIL", "sklearn", "tqdm", "tyro")
+        from silot_gym import contact_sheet
+
+        run(contact_sheet.main, contact_sheet.Args, arguments[1:])
+    else:
+        print(f"error: expected `types` or nothing, got {arguments[0]!r}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _list() -> None:
     """Print one line for each bundled checkpoint."""
     folders = bundled()
     if not folders:
@@ -27,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

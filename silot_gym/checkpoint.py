@@ -111,7 +111,7 @@ class Checkpoint:
             ValueError: there is no such device.
         """
         check_device(device)
-        folder = find_checkpoint(checkpoint)
+        folder = folder_of(checkpoint)
         config = _read_config(folder)
         try:
             weights = (folder / _WEIGHTS).read_bytes()
@@ -207,8 +207,8 @@ def bundled_for(game: str) -> Path:
     return folders[game]
 
 
-def find_checkpoint(checkpoint: str | Path) -> Path:
-    """The folder of a checkpoint, given that folder or the name of a bundled one.
+def folder_of(checkpoint: str | Path) -> Path:
+    """The folder of a checkpoint that is given by its folder or by a bundled name.
 
     Raises:
         CheckpointError: there is none.

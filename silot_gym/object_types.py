@@ -13,6 +13,8 @@ __all__ = ["ObjectTypes", "TypeVotes", "looks"]
 
 FIND = "find them with `python -m silot_gym types --checkpoint <its folder> --find`"
 """What to do about a checkpoint without types."""
+KEPT_VOTES = 0.9
+"""What is left of a frame's vote at the next frame: ten frames outvote all that was before."""
 LEAST_SIZE = 1 / 256
 """Smallest width and height, as fractions of the frame, that are told apart."""
 
@@ -97,12 +99,16 @@ class ObjectTypes:
 
 
 class TypeVotes:
-    """The type of each track: the one that most of its frames so far speak for."""
+    """The type of each track: the one that most of its frames speak for, the last ones above all.
+
+    Older votes count less and less. Where a tracker mistakes one object for another that it meets,
+    the track's type follows within some frames.
+    """
 
     def __init__(self, types: ObjectTypes, lanes: int, num_slots: int) -> None:
         """Starts without votes for the K slots of B lanes."""
         self._types = types
-        self._votes = np.zeros((lanes, num_slots, len(types)), np.int32)
+        self._votes = np.zeros((lanes, num_slots, len(types)), np.float32)
 
     def cast(
         self,
@@ -124,7 +130,7 @@ class TypeVotes:
         Returns:
             (b, K) int64, each track's type; -1 in slots without an object.
         """
-        votes = self._votes[lanes]
+        votes = self._votes[lanes] * KEPT_VOTES
         votes[new] = 0
         seen = self._types.classify(what[shown], size[shown])
         votes[(*shown.nonzero(), seen)] += 1

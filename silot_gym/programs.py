@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -29,8 +29,10 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def run(main: Callable[[Args], None], args_type: type[Args]) -> None:
-    """Parse the command line into `args_type` and call `main` with it.
+def run(
+    main: Callable[[Args], None], args_type: type[Args], arguments: Sequence[str] | None = None
+) -> None:
+    """Parse the command line, or other arguments, into `args_type` and call `main` with it.
 
     An error that a user can mend (`ValueError`, `OSError`, `ImportError`, `RolloutError`,
     `TrainingError`) ends the program with one line on standard error and exit status 2, Ctrl-C
@@ -41,7 +43,7 @@ def run(main: Callable[[Args], None], args_type: type[Args]) -> None:
     from silot_gym.rollouts import RolloutError
     from silot_gym.training.state import TrainingError
 
-    args = tyro.cli(args_type)
+    args = tyro.cli(args_type, args=arguments)
     try:
         main(args)
     except (ValueError, OSError, ImportError, RolloutError, TrainingError) as error:

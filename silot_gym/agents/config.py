@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from silot_gym.agents.settings import SETTINGS, Algorithm, Settings
 from silot_gym.atari import resolve_game
-from silot_gym.checkpoint import bundled, find_checkpoint
+from silot_gym.checkpoint import bundled, folder_of
 
 Observation = Literal["slots", "components", "pixels", "memory"]
 View = Literal["vector", "attention", "deepset"]
@@ -83,7 +83,7 @@ class AgentConfig:
                     raise ValueError(f"expected no --{option} with --obs pixels, got {given!r}")
         else:
             # A bundled checkpoint is recorded by its name, which means the same on any machine.
-            folder = find_checkpoint(game if checkpoint is None else checkpoint)
+            folder = folder_of(game if checkpoint is None else checkpoint)
             names = {path.resolve(): name for name, path in bundled().items()}
             checkpoint = names.get(folder.resolve(), str(folder.resolve()))
         kind = SETTINGS[algo]

@@ -6,11 +6,12 @@ of its frames.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_samples
+from tqdm import tqdm
 
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.object_types import ObjectTypes, looks
@@ -19,21 +20,49 @@ from silot_gym.tracker import SlotTracker
 
 MOST_TYPES = 12
 """The most types that a game may have."""
-SHRINKAGE = 0.1
+PRICE = 3.0
+"""How much nearer, in squared units of change, one more type must bring the tracks to their types'
+centres, on average, to be worth it. (The price of a cluster in DP-means; Kulis, Jordan, 2012.)"""
+SHRINKAGE = 0.05
 """Share of all variance that is added to that within tracks, lest directions in which tracks hardly
 change outweigh all others."""
 STARTS = 10
 """Random starts of k-means, of which the best is taken."""
 
 
-def find_types(what: ArrayLike, size: ArrayLike, track: ArrayLike, frame: ArrayLike) -> ObjectTypes:
-    """The types of objects that were seen, as many as a criterion says, the frequent ones first.
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """Objects that were seen, n of them in all frames of some sequences.
+
+    Attributes:
+        what: (n, A) appearances.
+        size: (n, 2) widths and heights as fractions of the frame.
+        track: (n,) int64, the number of each one's track, no two sequences sharing one.
+        frame: (n,) int64, the number of the frame that it was seen in, likewise.
+    """
+
+    what: NDArray[np.float32]
+    size: NDArray[np.float32]
+    track: NDArray[np.int64]
+    frame: NDArray[np.int64]
+
+
+def find_types(
+    what: ArrayLike,
+    size: ArrayLike,
+    track: ArrayLike,
+    frame: ArrayLike,
+    *,
+    num_types: int | None = None,
+) -> ObjectTypes:
+    """The types of objects that were seen, the frequent ones first.
 
     Args:
-        what: (n, A) appearances of n objects in frames.
-        size: (n, 2) their widths and heights as fractions of the frame.
-        track: (n,) int, the number of each one's track, no two sequences sharing one.
-        frame: (n,) int, the number of the frame that it was seen in, likewise.
+        what: As in `Sightings`; so are the next three.
+        size: Likewise.
+        track: Likewise.
+        frame: Likewise.
+        num_types: How many types there are; by default as many as are worth their price.
 
     Returns:
         The types. The same arrays give the same types.
@@ -47,26 +76,30 @@ def find_types(what: ArrayLike, size: ArrayLike, track: ArrayLike, frame: ArrayL
     _, track, length = np.unique(track, return_inverse=True, return_counts=True)
     means = _means(seen, track, length)
     projection = _in_units_of_change(seen, means[track])
-    points, weights = means @ projection, np.sqrt(length)
-    centres = _cluster(points, weights)
-    types = _types(centres, projection)
-
+    # The mean of many frames is surer than that of few, but tracks count, not frames.
+    centres = _cluster(means @ projection, np.sqrt(length), num_types)
+    types = ObjectTypes(
+        centres.astype(np.float32),
+        projection.astype(np.float32),
+        np.zeros(len(centres), np.int64),
+    )
     votes = np.zeros((len(means), len(types)))
     np.add.at(votes, (track, types.classify(what, size)), 1)
-    kind = votes.argmax(1)[track]
     _, frame = np.unique(frame, return_inverse=True)
     at_once = np.zeros((frame.max() + 1, len(types)), np.int64)
-    np.add.at(at_once, (frame, kind), 1)
+    np.add.at(at_once, (frame, votes.argmax(1)[track]), 1)
     order = at_once.sum(0).argsort(kind="stable")[::-1]
-    return ObjectTypes(types.centres[order], types.projection, at_once.max(0)[order])
+    return replace(types, centres=types.centres[order], most=at_once.max(0)[order])
 
 
-def types_of_episodes(checkpoint: Checkpoint, episodes: Sequence[Episode]) -> ObjectTypes:
-    """The types of the objects that a checkpoint tracks in some episodes; see `find_types`."""
+def sightings(
+    checkpoint: Checkpoint, episodes: Sequence[Episode], *, progress: bool = False
+) -> Sightings:
+    """What a checkpoint's tracker shows in whole episodes."""
     tracker = SlotTracker(checkpoint)
     what, size, track, frame = [], [], [], []
     tracks = frames = 0
-    for episode in episodes:
+    for episode in tqdm(episodes, "finding types", unit="episode", disable=not progress):
         tracker.reset()
         first = tracks
         for t in range(len(episode)):
@@ -78,7 +111,19 @@ def types_of_episodes(checkpoint: Checkpoint, episodes: Sequence[Episode]) -> Ob
             frame.append(np.full(shown.sum(), frames))
             tracks = max(tracks, first + 1 + int(slots.track_id.max()))
             frames += 1
-    return find_types(*(np.concatenate(part) for part in (what, size, track, frame)))
+    return Sightings(*(np.concatenate(part) for part in (what, size, track, frame)))
+
+
+def types_of_episodes(
+    checkpoint: Checkpoint, episodes: Sequence[Episode], *, progress: bool = False
+) -> ObjectTypes | None:
+    """The types of the objects that a checkpoint tracks in some episodes; see `find_types`.
+
+    Returns:
+        The types, or None if nothing is tracked.
+    """
+    seen = sightings(checkpoint, episodes, progress=progress)
+    return find_types(seen.what, seen.size, seen.track, seen.frame) if len(seen.track) else None
 
 
 def _means(
@@ -102,22 +147,15 @@ def _in_units_of_change(
     return projection
 
 
-def _cluster(points: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centres of the clustering with the highest silhouette."""
-    most = min(MOST_TYPES, len(np.unique(points, axis=0)) - 1)
-    best, centres = -np.inf, np.average(points, axis=0, weights=weights)[None]
-    for count in range(2, most + 1):
-        found = KMeans(count, n_init=STARTS, random_state=0).fit(points, sample_weight=weights)
-        silhouette = np.average(silhouette_samples(points, found.labels_), weights=weights)
-        if silhouette > best:
-            best, centres = silhouette, found.cluster_centers_
+def _cluster(
+    points: NDArray[np.float64], weights: NDArray[np.float64], count: int | None
+) -> NDArray[np.float64]:
+    """Centres of k-means, as many as are asked for or else as are worth their price."""
+    most = min(MOST_TYPES, len(np.unique(points, axis=0)))
+    best, centres = np.inf, points[:1]
+    for k in range(1, most + 1) if count is None else (count,):
+        found = KMeans(k, n_init=STARTS, random_state=0).fit(points, sample_weight=weights)
+        cost = found.inertia_ / weights.sum() + PRICE * k
+        if cost < best:
+            best, centres = cost, found.cluster_centers_
     return centres
-
-
-def _types(centres: NDArray[np.float64], projection: NDArray[np.float64]) -> ObjectTypes:
-    """Types with these centres, not seen yet."""
-    return ObjectTypes(
-        centres.astype(np.float32),
-        projection.astype(np.float32),
-        np.zeros(len(centres), np.int64),
-    )
