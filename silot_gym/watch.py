@@ -1,7 +1,7 @@
 """`python -m silot_gym.watch --game Pong` shows a game, its objects, and what the model sees."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,16 +17,15 @@ from silot_gym.compatibility import check_frames, frames_of_env, rgb_size
 from silot_gym.device import check_device
 from silot_gym.observations import objects_info
 from silot_gym.programs import require, run
-from silot_gym.tracker import Slots, SlotTracker
+from silot_gym.rollouts.policies import Policy, RandomPolicy
+from silot_gym.tracker import SlotTracker
 
 FPS = 15
-Policy = Callable[[NDArray[np.uint8], Slots], Any]
-"""Chooses an action after a frame (H, W, 3), whose slots have one lane."""
 
 
 @dataclass
 class Args:
-    """Play a game at random and show it: the frame, the objects in it, and what the model sees.
+    """Play a game and show it: the frame, the objects in it, and what the model sees.
 
     In a window, or in a file where there is no display.
     """
@@ -35,6 +34,9 @@ class Args:
     """Any game of ale-py, in any usual spelling."""
     checkpoint: Path | None = None
     """A run's folder or a bundled name; the checkpoint that is bundled for the game by default."""
+    agent: Path | None = None
+    """Run folder of an agent on slots that plays; random actions, each held for a while, if not
+    given."""
     out: Path | None = None
     """A file to write in place of a window: MP4, GIF, or PNG of the last frame alone.
 
@@ -63,12 +65,12 @@ def main(args: Args) -> None:
     try:
         known = frames_of_env(env)
         check_frames(made_for, known, rgb_size(env.observation_space), strict=True)
-        env.action_space.seed(args.seed)
+        policy: Policy = RandomPolicy(env)
+        if args.agent is not None:
+            from silot_gym.agents.player import AgentPlayer
 
-        def at_random(frame: NDArray[np.uint8], slots: Slots) -> Any:
-            return env.action_space.sample()
-
-        frames = pictures(checkpoint, env, at_random, args.seed, args.scale)
+            policy = AgentPlayer(args.agent, env)
+        frames = pictures(checkpoint, env, policy, args.seed, args.scale)
         if args.out is None and _can_show():
             _show(frames, f"{game}: frame, objects, reconstruction")
         else:
@@ -89,15 +91,18 @@ def pictures(
 
     tracker = SlotTracker(checkpoint)
     frame, _ = env.reset(seed=seed)
+    policy.start(seed)
     while True:
         slots = tracker.step(frame[None])
         drawn = draw_objects(frame, objects_info(slots, 0), scale)
         seen = tracker.reconstruct(frame[None])[0]
         yield np.concatenate([enlarge(frame, scale), drawn, enlarge(seen, scale)], 1)
-        frame, _, terminated, truncated, _ = env.step(policy(frame, slots))
+        frame, _, terminated, truncated, _ = env.step(policy.action(frame))
         if terminated or truncated:
             frame, _ = env.reset()
             tracker.reset()
+            seed += 1
+            policy.start(seed)
 
 
 def _write(out: Path, frames: Iterable[NDArray[np.uint8]], args: Args) -> None:

@@ -11,15 +11,19 @@ from silot_gym.atari import make_atari
 from silot_gym.checkpoint import Checkpoint
 
 
-def test_frame_objects_and_reconstruction_stand_side_by_side(tiny_checkpoint):
-    env, again = make_atari("Pong"), make_atari("Pong")
-    asked = []
+class AlwaysUp:
+    """A policy."""
 
-    def policy(frame, slots):
-        asked.append((frame, slots.track_id.shape))
+    def start(self, seed):
+        self.seed = seed
+
+    def action(self, frame):
         return 2
 
-    shown = watch.pictures(Checkpoint.load(tiny_checkpoint), env, policy, seed=3, scale=2)
+
+def test_frame_objects_and_reconstruction_stand_side_by_side(tiny_checkpoint):
+    env, again = make_atari("Pong"), make_atari("Pong")
+    shown = watch.pictures(Checkpoint.load(tiny_checkpoint), env, AlwaysUp(), seed=3, scale=2)
     frame, _ = again.reset(seed=3)
     for picture in islice(shown, 4):
         assert picture.shape == (420, 960, 3)
@@ -28,7 +32,6 @@ def test_frame_objects_and_reconstruction_stand_side_by_side(tiny_checkpoint):
         frame = again.step(2)[0]
     assert not np.array_equal(plain, objects)
     assert not np.array_equal(plain, seen)
-    assert len(asked) == 3 and asked[-1][1] == (1, 64)
 
 
 def test_without_a_display_a_file_is_written(tiny_checkpoint, tmp_path, monkeypatch, capsys):

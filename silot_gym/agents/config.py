@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from silot_gym.agents.settings import SETTINGS, Algorithm, Settings
 from silot_gym.atari import resolve_game
-from silot_gym.checkpoint import bundled, folder_of
+from silot_gym.checkpoint import Checkpoint, bundled, folder_of
+from silot_gym.object_types import FIND, ObjectTypes
 
 Observation = Literal["slots", "components", "pixels", "memory"]
 View = Literal["vector", "attention", "deepset"]
@@ -26,6 +27,8 @@ class AgentConfig:
         view: How the policy's network reads objects: as one vector ordered by type, as a set by
             attention, or as a deep set.
         checkpoint: Absolute path of a checkpoint, or the name of a bundled one; None for pixels.
+        rows: How many objects of each type the vector of an agent on slots has room for; None for
+            other views, and for components and memory, where the types say.
         algo: The algorithm of Stable-Baselines3.
         settings: Its hyper-parameters.
         steps: Steps of the environments, all together.
@@ -37,6 +40,7 @@ class AgentConfig:
     obs: Observation = "slots"
     view: View = "vector"
     checkpoint: str | None = None
+    rows: tuple[int, ...] | None = None
     algo: Algorithm = "ppo"
     settings: Settings = field(default_factory=SETTINGS["ppo"])
     steps: int = 500_000
@@ -77,6 +81,7 @@ class AgentConfig:
         for name, value, least in (("steps", steps, 1), ("envs", envs, 1), ("seed", seed, 0)):
             if value < least:
                 raise ValueError(f"expected --{name} of at least {least}, got {value}")
+        rows = None
         if obs == "pixels":
             for option, given in (("checkpoint", checkpoint), ("view", view)):
                 if given is not None:
@@ -86,9 +91,11 @@ class AgentConfig:
             folder = folder_of(game if checkpoint is None else checkpoint)
             names = {path.resolve(): name for name, path in bundled().items()}
             checkpoint = names.get(folder.resolve(), str(folder.resolve()))
+            if obs == "slots" and view in (None, "vector"):
+                rows = tuple(types_needed(Checkpoint.load(checkpoint)).most.tolist())
         kind = SETTINGS[algo]
         settings = changed(kind.for_pixels() if obs == "pixels" else kind(), changes)
-        return cls(game, obs, view or "vector", checkpoint, algo, settings, steps, envs, seed)
+        return cls(game, obs, view or "vector", checkpoint, rows, algo, settings, steps, envs, seed)
 
     def to_json(self) -> str:
         """All of it as JSON."""
@@ -104,11 +111,22 @@ class AgentConfig:
         try:
             values = json.loads(text)
             settings = values.pop("settings")
-            for name, value in settings.items():
-                settings[name] = tuple(value) if isinstance(value, list) else value
+            for part in (values, settings):
+                part |= {name: tuple(v) for name, v in part.items() if isinstance(v, list)}
             return cls(**values, settings=SETTINGS[values["algo"]](**settings))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"expected the configuration of an agent, got {error!r}") from None
+
+
+def types_needed(checkpoint: Checkpoint) -> ObjectTypes:
+    """The types of a checkpoint.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if checkpoint.types is None:
+        raise ValueError(f"views of slots need a checkpoint with types of objects: {FIND}")
+    return checkpoint.types
 
 
 def changed(settings: Settings, changes: tuple[str, ...]) -> Settings:

@@ -85,4 +85,4 @@ def make_envs(
         envs = SILOTVecWrapper(
             envs, checkpoint or config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device
         )
-    return SlotVector(envs) if config.view == "vector" else envs
+    return SlotVector(envs, config.rows) if config.view == "vector" else envs

@@ -41,8 +41,8 @@ def collect(
         game: Any spelling that `resolve_game` accepts.
         num_frames: Frames to hold at the end, at least; so are 6 episodes.
         seed: Not negative.
-        policy: A zip file saved by Stable-Baselines3 (see `SavedPolicy`), or None for random
-            actions.
+        policy: The run folder of an agent on slots (see `AgentPlayer`), a zip file saved by
+            Stable-Baselines3 of an agent on frames (see `SavedPolicy`), or None for random actions.
         pooled: As in `make_atari`.
         frame_skip: As in `make_atari`.
         max_episode_frames: Longer episodes are cut here; the next one begins with a reset.
@@ -66,7 +66,7 @@ def collect(
     game = resolve_game(game)
     env = make_atari(game, pooled=pooled, frame_skip=frame_skip)
     try:
-        player: Policy = RandomPolicy(env) if policy is None else SavedPolicy(policy, env)
+        player = _player(policy, env)
         height, width, _ = env.observation_space.shape or ()
         assert env.spec is not None  # gym.make gives every environment one
         info = RolloutInfo(
@@ -93,6 +93,17 @@ def collect(
     finally:
         env.close()
     return store
+
+
+def _player(policy: str | Path | None, env: gym.Env[Any, Any]) -> Policy:
+    """Who plays."""
+    if policy is None:
+        return RandomPolicy(env)
+    if Path(policy).is_dir():
+        from silot_gym.agents.player import AgentPlayer  # which needs Stable-Baselines3
+
+        return AgentPlayer(Path(policy), env)
+    return SavedPolicy(policy, env)
 
 
 def _open_or_create(folder: Path, info: RolloutInfo) -> RolloutStore:
