@@ -23,7 +23,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -43,12 +43,13 @@ from silot_gym.training.clips import CROP_SIZE, ClipSampler, check_crop
 from silot_gym.training.displays import find_displays
 from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.flicker import flickers
-from silot_gym.training.object_types import types_of_episodes
+from silot_gym.training.object_types import carried_over, types_of_episodes
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
 from silot_gym.training.sizes import MEASURED, fitted_to
 
 OVERLAY = "overlay.mp4"
+Number = TypeVar("Number", int, float)
 
 
 @dataclass
@@ -64,19 +65,23 @@ class Args:
     max_episode_frames: int = 2000
     """Longer episodes are cut."""
     policy: Path | None = None
-    """A saved Stable-Baselines3 agent that plays; if not given, random actions are held."""
+    """Who plays: the run folder of an agent on slots (agents/train.py), or a zip file of
+    Stable-Baselines3 with an agent on frames, which can execute code that is in it. If not given,
+    random actions are held."""
+    init_from: str | None = None
+    """Folder or bundled name of a checkpoint to go on from, which keeps its types of objects."""
     pooled: bool = True
     """Whether a frame is the maximum of the last two screens, which shows flickering sprites."""
     frame_skip: int = 4
     """Emulator frames a step."""
-    steps: int = 5_000
-    """Updates of the model."""
+    steps: int | None = None
+    """Updates of the model: by default 5,000, and 1,500 with --init-from."""
     minutes: float | None = None
     """Stop training after so many minutes; the schedule still goes by steps."""
     batch_size: int = 32
     """Clips an update."""
-    learning_rate: float = 1e-3
-    """The highest learning rate."""
+    learning_rate: float | None = None
+    """The highest learning rate: by default 0.001, and 0.0003 with --init-from."""
     crop_size: int = CROP_SIZE
     """Side of the crops to train on, in pixels of --model.pixel-size."""
     background: BackgroundKind = "scenes"
@@ -105,12 +110,15 @@ def main(args: Args) -> None:
     """Run the pipeline."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     game = resolve_game(args.game)
-    config = FitConfig(
-        schedule=Schedule(args.steps, learning_rate=args.learning_rate),
-        batch_size=args.batch_size,
-        seed=args.seed,
-    )
+    start = None if args.init_from is None else Checkpoint.load(args.init_from)
+    if start is None:
+        schedule = Schedule(_given(args.steps, 5_000), _given(args.learning_rate, 1e-3))
+    else:
+        schedule = Schedule.going_on(_given(args.steps, 1_500), _given(args.learning_rate, 3e-4))
+    config = FitConfig(schedule=schedule, batch_size=args.batch_size, seed=args.seed)
     _check(args)
+    if start is not None:
+        _check_start(start, game, args)
     out = args.out or Path("runs") / f"{game}-{args.seed}"
     fabric = Fabric(
         accelerator=args.device,
@@ -134,11 +142,13 @@ def main(args: Args) -> None:
     frames = _frame_config(args, store, episodes["train"])
 
     torch.manual_seed(args.seed)
-    model_config = args.model
-    if args.measure_sizes:
+    model_config = args.model if start is None else start.model.config
+    if args.measure_sizes and start is None:
         model_config = fitted_to(model_config, episodes["train"], frames.background, args.crop_size)
     crop_size = args.crop_size * model_config.pixel_size
     model = SILOT(model_config)
+    if start is not None:
+        model.load_state_dict(start.model.state_dict())
     course = fit(
         model,
         ClipSampler(episodes["train"], frames, crop_size, fabric.device),
@@ -163,7 +173,10 @@ def main(args: Args) -> None:
     checkpoint = Checkpoint(model.cpu().eval().requires_grad_(False), frames, origin=origin)
     num_slots = enough_slots(checkpoint, episodes["validation"])
     checkpoint = replace(checkpoint, num_slots=num_slots)
-    types = types_of_episodes(checkpoint, episodes["validation"], progress=args.progress)
+    if start is None or start.types is None:
+        types = types_of_episodes(checkpoint, episodes["validation"], progress=args.progress)
+    else:
+        types = carried_over(start, checkpoint, episodes["validation"], progress=args.progress)
     replace(checkpoint, types=types).save(out)
     checkpoint = Checkpoint.load(out)
 
@@ -177,6 +190,21 @@ def main(args: Args) -> None:
     write_video(out / OVERLAY, overlay(checkpoint, longest))
     print(format_table([(game, "silot_gym", figures)]))
     print(f"checkpoint: {out}   video: {out / OVERLAY}   curves: tensorboard --logdir {out}")
+
+
+def _given(value: Number | None, default: Number) -> Number:
+    return default if value is None else value
+
+
+def _check_start(start: Checkpoint, game: str, args: Args) -> None:
+    """Refuse a checkpoint that can't be gone on from as asked."""
+    frames = start.frames
+    made_for = frames.game, frames.pooled, frames.frame_skip
+    asked = game, args.pooled, args.frame_skip
+    if made_for != asked:
+        raise ValueError(f"expected --init-from made for {asked}, got one made for {made_for}")
+    if args.model != ModelConfig():
+        raise ValueError("expected no --model with --init-from: the model is the checkpoint's")
 
 
 def _collect(args: Args, game: str, out: Path) -> None:

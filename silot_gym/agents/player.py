@@ -63,7 +63,7 @@ class AgentPlayer:
             self._rows = SlotRows(1, self._tracker.num_slots, layout, rows)
         self._env = env
         meanings = env.get_wrapper_attr("get_action_meanings")()
-        self._fire = meanings.index("FIRE") if "FIRE" in meanings else None
+        self._fire: int | None = meanings.index("FIRE") if "FIRE" in meanings else None
 
     def start(self, seed: int) -> None:
         """Begins a game; `seed` is that of the actions."""

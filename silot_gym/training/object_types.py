@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from tqdm import tqdm
 
 from silot_gym.checkpoint import Checkpoint
-from silot_gym.object_types import ObjectTypes, looks
+from silot_gym.linking import closest_pairs
+from silot_gym.object_types import FIND, ObjectTypes, looks
 from silot_gym.rollouts import Episode
 from silot_gym.tracker import SlotTracker
 
@@ -26,6 +28,10 @@ centres, on average, to be worth it. (The price of a cluster in DP-means; Kulis,
 SHRINKAGE = 0.05
 """Share of all variance that is added to that within tracks, lest directions in which tracks hardly
 change outweigh all others."""
+SAME_PLACE = 4.0
+"""Pixels between the centres of what is taken for one object when types are carried over."""
+NOWHERE = 1e6
+"""Where the centre of a type is that was not seen, so that no object is nearest to it."""
 STARTS = 10
 """Random starts of k-means, of which the best is taken."""
 
@@ -124,6 +130,58 @@ def types_of_episodes(
     """
     seen = sightings(checkpoint, episodes, progress=progress)
     return find_types(seen.what, seen.size, seen.track, seen.frame) if len(seen.track) else None
+
+
+def carried_over(
+    old: Checkpoint, new: Checkpoint, episodes: Sequence[Episode], *, progress: bool = False
+) -> ObjectTypes:
+    """The types of one checkpoint, with their numbers and names, as another one sees them.
+
+    Both play the same episodes. Where they show an object at the same place, the new one learns
+    what that type looks like to it. A type that was never seen is never found again.
+
+    Args:
+        old: Knows types.
+        new: Of the same game.
+        episodes: What is played.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        ValueError: `old` knows no types, or nothing was shown at the same place.
+    """
+    if old.types is None:
+        raise ValueError(f"expected types to carry over, got a checkpoint without: {FIND}")
+    trackers = SlotTracker(old), SlotTracker(new)
+    seen, track, kind = [], [], []
+    first = last = 0
+    for episode in tqdm(episodes, "carrying types over", disable=not progress):
+        first = last + 1
+        for tracker in trackers:
+            tracker.reset()
+        for t in range(len(episode)):
+            theirs, ours = (tracker.step(episode.rgb(t, t + 1)) for tracker in trackers)
+            shown = [np.flatnonzero(slots.track_id[0] >= 0) for slots in (theirs, ours)]
+            middles = [
+                (slots.boxes[0, rows, :2] + slots.boxes[0, rows, 2:]) / 2
+                for slots, rows in zip((theirs, ours), shown, strict=True)
+            ]
+            a, b = closest_pairs(cdist(*middles), SAME_PLACE)
+            a, b = shown[0][a], shown[1][b]
+            seen.append(looks(ours.what[0, b], ours.where[0, b, 2:]))
+            track.append(first + ours.track_id[0, b])
+            kind.append(theirs.category[0, a])
+            last = max(last, first + int(ours.track_id.max(initial=0)))
+    points, kinds = np.concatenate(seen).astype(np.float64), np.concatenate(kind)
+    if not len(points):
+        raise ValueError("expected objects that both checkpoints show, found none")
+    _, number, length = np.unique(np.concatenate(track), return_inverse=True, return_counts=True)
+    projection = _in_units_of_change(points, _means(points, number, length)[number])
+    centres = np.full((len(old.types), projection.shape[1]), NOWHERE)
+    for category in np.unique(kinds):
+        centres[category] = (points[kinds == category] @ projection).mean(0)
+    return replace(
+        old.types, centres=centres.astype(np.float32), projection=projection.astype(np.float32)
+    )
 
 
 def _means(

@@ -52,6 +52,20 @@ class Schedule:
     size_held: float = 0.25
     discovery_dropout: float = 0.5
 
+    @classmethod
+    def going_on(cls, steps: int, learning_rate: float) -> "Schedule":
+        """For a model that is trained already: nothing is held, and few objects are asked for."""
+        return cls(
+            steps,
+            learning_rate,
+            curriculum=((0.0, 3),),
+            carry_over=0.0,
+            first_count_log_odds=cls.last_count_log_odds,
+            presence_held=0.0,
+            stay_held=0.0,
+            size_held=0.0,
+        )
+
     def __post_init__(self) -> None:
         """Refuse what can't be followed."""
         if self.steps < 1:
