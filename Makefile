@@ -29,8 +29,7 @@ pretrain: env
 	$(BIN)/python pretrain/collect_and_train.py --game $(GAME) $(ARGS)
 
 agent: env
-	$(BIN)/python agents/train.py --game $(GAME) --obs slots --checkpoint runs/$(GAME)-0 \
-		--out runs/$(GAME)-agent $(ARGS)
+	$(BIN)/python agents/train.py --game $(GAME) --obs slots $(ARGS)
 
 test: env
 	$(BIN)/python -m pytest -q
