@@ -122,7 +122,7 @@ def build(
         policy, network = "CnnPolicy", {}
     elif config.view != "vector":
         network["features_extractor_class"] = _EXTRACTORS[config.view]
-    arguments: dict[str, Any] = settings.arguments(config.steps)
+    arguments: dict[str, Any] = settings.arguments(config.steps, envs.num_envs)
     return settings.algorithm(
         policy,
         envs,

@@ -36,11 +36,12 @@ class Settings:
     deterministic: bool = False
     """Whether the best action is taken in evaluation; if not, one is drawn as in training."""
 
-    def arguments(self, steps: int) -> dict[str, Any]:
+    def arguments(self, steps: int, envs: int) -> dict[str, Any]:
         """Keyword arguments of the algorithm, all but `policy_kwargs`.
 
         Args:
             steps: Steps of the whole training, those of all environments together.
+            envs: Environments side by side.
         """
         return {
             name: value for name, value in dataclasses.asdict(self).items() if name not in self.own
@@ -72,11 +73,12 @@ class PPOSettings(Settings):
         """RL Zoo's values for Atari."""
         return cls(learning_rate=2.5e-4, normalize_rewards=False, net_arch=())
 
-    def arguments(self, steps: int) -> dict[str, Any]:
+    def arguments(self, steps: int, envs: int) -> dict[str, Any]:
         """Keyword arguments of `PPO`."""
-        return super().arguments(steps) | {
+        return super().arguments(steps, envs) | {
             "learning_rate": _schedule(self.learning_rate, self.anneal),
             "clip_range": _schedule(self.clip_range, self.anneal),
+            "batch_size": min(self.batch_size, self.n_steps * envs),
         }
 
 
@@ -99,9 +101,9 @@ class A2CSettings(Settings):
         """RL Zoo's values for Atari."""
         return cls(n_steps=5, anneal=False, normalize_rewards=False, net_arch=())
 
-    def arguments(self, steps: int) -> dict[str, Any]:
+    def arguments(self, steps: int, envs: int) -> dict[str, Any]:
         """Keyword arguments of `A2C`."""
-        return super().arguments(steps) | {
+        return super().arguments(steps, envs) | {
             "learning_rate": _schedule(self.learning_rate, self.anneal)
         }
 
