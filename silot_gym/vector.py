@@ -21,10 +21,9 @@ class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
     """Observes the tracked objects of several environments, in one forward pass a step.
 
     Each environment's observation is that of a `SILOTObjectWrapper` of its own; see there for
-    rows and columns. `infos["objects"]` holds the arrays of all of them,
-    (N, K, ...). Takes `SyncVectorEnv`, `AsyncVectorEnv` and ale-py's `AtariVectorEnv` (with
-    `grayscale=False, stack_num=1` and the height and width of the game's own frames), in every
-    autoreset mode:
+    rows and columns. `infos["objects"]` holds the arrays of all of them, (N, K, ...). Takes
+    `SyncVectorEnv`, `AsyncVectorEnv` and ale-py's `AtariVectorEnv` (with `grayscale=False,
+    stack_num=1` and the height and width of the game's own frames), in every autoreset mode:
 
     - next step: a lane's tracks are forgotten in the step that resets it;
     - same step: `infos["final_obs"]` and `infos["final_info"]["objects"]` hold the last observation

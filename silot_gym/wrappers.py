@@ -29,11 +29,14 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
     - `where`, 4 columns in [0, 1]: centre x, centre y, width, height as fractions of the frame;
     - `velocity`, 2 columns in [-1, 1]: the centre's change since the last step, 0 for a new object;
     - `depth`, 1 column in [0, 1]: larger is nearer;
-    - `what`, A columns in [-1, 1]: the appearance.
+    - `what`, A columns in [-1, 1]: the appearance;
+    - `category`, only where it is asked for: a column for each type of objects, 1 for the row's.
 
     `info["objects"]` of `reset` and `step` holds, row for row, `track_id` (K,) int64, -1 on an
     empty row; `boxes` (K, 4) float32, (x0, y0, x1, y1) in pixels of the frame; `presence` (K,)
-    float32; `velocity` (K, 2) float32, as above. An empty row of these is zeros.
+    float32; `velocity` (K, 2) float32, as above; `category` (K,) int64, the number of each object's
+    type, -1 on an empty row or if the checkpoint has no types; and, if the checkpoint has names for
+    its types, `name` (K,) of str, "" where there is none. All else is zeros on an empty row.
 
     Note:
         In a worker process (`AsyncVectorEnv`, `SubprocVecEnv`) torch is set to one thread. There, a
@@ -71,7 +74,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             checkpoint: A checkpoint's folder or the name of a bundled one; the one bundled for
                 the environment's game by default.
             num_slots: K; the checkpoint's number by default.
-            attributes: Which attributes to observe, in this order.
+            attributes: Which attributes to observe, in this order; `category` needs a checkpoint
+                with types of objects.
             flatten: Whether observations are (K * D,) rather than (K, D).
             include_pixels: Whether observations are a dict of `slots` and `pixels`, the frame.
             render_overlay: Whether `render` gives the last observed frame with the objects drawn

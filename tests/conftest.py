@@ -1,11 +1,15 @@
 """What tests of several modules share."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
+from silot_gym.object_types import ObjectTypes
 
 TINY = ModelConfig(
     glimpse_size=4,
@@ -30,4 +34,17 @@ def tiny_checkpoint(tmp_path_factory):
     kept.bias += 1
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     Checkpoint(model, FrameConfig(game=None, height=210, width=160), num_slots=64).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def typed_checkpoint(tiny_checkpoint, tmp_path_factory):
+    """The same with three types, told apart by the first feature; two of them have names."""
+    centres = np.zeros((3, TINY.what_dim + 2), np.float32)
+    centres[:, 0] = -0.01, 0, 0.01
+    projection = np.zeros((TINY.what_dim + 2,) * 2, np.float32)
+    projection[0, 0] = 1
+    types = ObjectTypes(centres, projection, np.ones(3, np.int64), ("low", "", "high"))
+    folder = tmp_path_factory.mktemp("checkpoints") / "typed"
+    replace(Checkpoint.load(tiny_checkpoint), types=types).save(folder)
     return folder

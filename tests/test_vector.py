@@ -249,3 +249,22 @@ def test_ale_pys_own_vector_environment(tiny_checkpoint, mode):
 def test_frames_of_another_kind_are_refused(tiny_checkpoint, settings, message):
     with pytest.raises(ValueError, match=message):
         SILOTObjectVectorWrapper(native_pong(**settings), tiny_checkpoint)
+
+
+def test_types_are_those_of_single_wrappers(typed_checkpoint):
+    attributes = ("presence", "category")
+    single = SILOTObjectWrapper(Film(1), typed_checkpoint, attributes=attributes)
+    envs = SILOTObjectVectorWrapper(films(), typed_checkpoint, attributes=attributes)
+    stacked = SILOTVecWrapper(
+        DummyVecEnv([lambda n=n: Film(n) for n in range(LANES)]),
+        typed_checkpoint,
+        attributes=attributes,
+    )
+    expected, info = single.reset()
+    observations, infos = envs.reset()
+    np.testing.assert_array_equal(stacked.reset(), observations)
+    np.testing.assert_allclose(observations[1], expected, atol=1e-3)
+    for name in ("category", "name"):
+        np.testing.assert_array_equal(infos["objects"][name][1], info["objects"][name])
+        lane = stacked.reset_infos[1]["objects"][name]
+        np.testing.assert_array_equal(lane, info["objects"][name])

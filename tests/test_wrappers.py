@@ -328,3 +328,43 @@ def test_close_releases_the_model(wrap, frames):
     env.close()
     with pytest.raises(RuntimeError, match="closed"):
         env.step(0)
+
+
+def test_types_are_columns_and_numbers(wrap, frames, typed_checkpoint):
+    attributes = ("presence", "category", "where")
+    env = wrap(FixedFrames(frames), typed_checkpoint, attributes=attributes)
+    assert env.slot_layout["category"] == slice(1, 4) and env.observation_space.shape == (64, 8)
+    assert (env.observation_space.low[:, 1:4] == 0).all()
+    assert (env.observation_space.high[:, 1:4] == 1).all()
+    seen = set()
+    for observation, info in play(env, 100):
+        assert observation in env.observation_space
+        objects, columns = info["objects"], observation[:, env.slot_layout["category"]]
+        assert objects["category"].dtype == np.int64
+        np.testing.assert_array_equal(objects["category"] == -1, objects["track_id"] == -1)
+        for row, category, name in zip(columns, objects["category"], objects["name"], strict=True):
+            assert row.tolist() == [float(n == category) for n in range(3)]
+            assert name == {0: "low", 1: "", 2: "high", -1: ""}[category]
+            seen.add(category)
+    assert len(seen) >= 3
+
+
+def test_without_types_a_category_is_refused_and_without_names_none_are_shown(wrap, frames):
+    with pytest.raises(ValueError, match=r"with types of objects, got one without: .*--find"):
+        wrap(FixedFrames(frames), attributes=("category",))
+    (_, info), *_ = play(wrap(FixedFrames(frames)), 1)
+    assert (info["objects"]["category"] == -1).all() and "name" not in info["objects"]
+    assert "category" not in wrap(FixedFrames(frames)).slot_layout
+
+
+def test_named_types_pass_the_checks_and_go_into_vector_environments(typed_checkpoint):
+    def make():
+        attributes = ("where", "category")
+        env = make_atari("Pong", render_mode="rgb_array")
+        return SILOTObjectWrapper(env, typed_checkpoint, attributes=attributes, flatten=True)
+
+    check_env(make())
+    envs = gym.vector.SyncVectorEnv([make, make])
+    _, infos = envs.reset(seed=0)
+    _, info = make().reset(seed=0)
+    assert infos["objects"]["name"][0].tolist() == info["objects"]["name"].tolist()

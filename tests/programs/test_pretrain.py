@@ -49,6 +49,7 @@ def test_a_run_leaves_a_checkpoint_figures_a_film_and_curves(finished: Path) -> 
     assert checkpoint.frames.game == "Pong"
     assert checkpoint.frames.background.colour == (144, 72, 17)
     assert checkpoint.origin["steps"] == 6
+    assert checkpoint.types is None or 1 <= len(checkpoint.types) <= 12
     assert checkpoint.model.config.initial_size != TINY.initial_size  # as paddles are measured
     assert checkpoint.model.config.num_slots == TINY.num_slots
     metrics = json.loads((finished / "metrics.json").read_text())
