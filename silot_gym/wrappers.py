@@ -125,6 +125,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         self._frame_size = self._observer.frame_size
         self._render_overlay = render_overlay
         self._slots: Slots | None = None
+        self.types = self._observer.types
         self.slot_layout = self._observer.layout
         self.observation_space = self._observer.space
 
