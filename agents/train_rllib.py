@@ -100,7 +100,7 @@ def main(args: Args) -> None:
     config = ppo(args)
     make_env(config.env_config).close()  # what is wrong is told here, and not by a worker
     args.out.mkdir(parents=True, exist_ok=True)
-    ray.init(args.address, include_dashboard=False, log_to_driver=False)
+    ray.init(args.address, log_to_driver=False, logging_level="ERROR")
     try:
         register()
         agent = config.build_algo()

@@ -101,12 +101,14 @@ class SlotRows:
             raise ValueError(
                 f"expected slots (K, D), got {space}: leave flatten and include_pixels at False"
             )
-        if rows is None and types is None:
+        if rows is not None:
+            return cls(lanes, space.shape[0], layout, rows, history)
+        if types is None:
             raise ValueError(
                 "expected a checkpoint with types of objects, got one without: "
                 f"{FIND}, or say how many rows with rows=[...]"
             )
-        return cls(lanes, space.shape[0], layout, types.most if rows is None else rows, history)
+        return cls(lanes, space.shape[0], layout, types.most, history)
 
     def forget(self, lanes: NDArray[np.intp]) -> None:
         """Empties all rows of some lanes."""
