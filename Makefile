@@ -6,11 +6,12 @@ GAME ?= SpaceInvaders
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help env pretrain agent test test-slow lint types format clean
+.PHONY: help env env-rllib pretrain agent test test-slow test-rllib lint types format clean
 
 help:
 	@echo "make pretrain GAME=SpaceInvaders [ARGS='--steps 5000']  collect rollouts and fit SILOT"
 	@echo "make agent GAME=SpaceInvaders [ARGS=...]                train an agent on the slots"
+	@echo "make env-rllib | test-rllib                             RLlib, in .venv-rllib"
 	@echo "make test | test-slow | lint | types | format | env | clean"
 
 env: .venv/installed
@@ -25,6 +26,16 @@ env: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --force-reinstall --no-deps opencv-python-headless
 	touch $@
 
+env-rllib: .venv-rllib/installed
+
+# Ray pins an older gymnasium than constraints.txt has.
+.venv-rllib/installed: pyproject.toml constraints-rllib.txt
+	$(PYTHON) -m venv .venv-rllib
+	.venv-rllib/bin/pip install --quiet --constraint constraints-rllib.txt torch
+	.venv-rllib/bin/pip install --quiet --constraint constraints-rllib.txt --editable '.[rllib]' pytest
+	.venv-rllib/bin/pip install --quiet --constraint constraints-rllib.txt --force-reinstall --no-deps opencv-python-headless
+	touch $@
+
 pretrain: env
 	$(BIN)/python pretrain/collect_and_train.py --game $(GAME) $(ARGS)
 
@@ -36,6 +47,9 @@ test: env
 
 test-slow: env
 	$(BIN)/python -m pytest -q -m slow
+
+test-rllib: env-rllib
+	.venv-rllib/bin/python -m pytest -q tests/test_rllib.py tests/test_slot_vector.py
 
 lint: env
 	$(BIN)/ruff check .
@@ -49,4 +63,4 @@ format: env
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-rllib .mypy_cache .pytest_cache .ruff_cache

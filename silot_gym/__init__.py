@@ -2,6 +2,7 @@
 
 from silot_gym.atari import make_atari
 from silot_gym.checkpoint import Checkpoint
+from silot_gym.slot_vector import SlotVectorObservation
 from silot_gym.tracker import SlotTracker
 from silot_gym.vector import SILOTObjectVectorWrapper
 from silot_gym.wrappers import SILOTObjectWrapper
@@ -12,6 +13,7 @@ __all__ = [
     "SILOTObjectVectorWrapper",
     "SILOTObjectWrapper",
     "SlotTracker",
+    "SlotVectorObservation",
     "__version__",
     "make_atari",
 ]

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import Space
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
+
+from silot_gym.object_types import FIND, ObjectTypes
 
 __all__ = ["SlotRows"]
 
@@ -68,6 +71,44 @@ class SlotRows:
         self._row_id = np.full((lanes, count), -1)
         self._ids = np.full((history, lanes, num_slots), -1)
         self._seen = np.zeros((history, lanes, num_slots, len(_LOW)), np.float32)
+
+    @classmethod
+    def over(
+        cls,
+        space: Space[Any],
+        layout: Mapping[str, slice],
+        types: ObjectTypes | None,
+        lanes: int,
+        rows: Sequence[int] | None,
+        history: int,
+    ) -> "SlotRows":
+        """Rows for what a wrapper of this package observes.
+
+        Args:
+            space: Of one lane's slots.
+            layout: The wrapper's `slot_layout`.
+            types: The wrapper's types of objects.
+            lanes: Number of streams.
+            rows: Rows for each type; by default as many as there were objects of the type in a
+                frame when types were found.
+            history: Steps that are seen, this one included.
+
+        Raises:
+            ValueError: The observations are no slots (K, D), there are no types to tell how many
+                rows there should be, or an argument is below 1.
+        """
+        if not isinstance(space, Box) or len(space.shape) != 2:
+            raise ValueError(
+                f"expected slots (K, D), got {space}: leave flatten and include_pixels at False"
+            )
+        if rows is not None:
+            return cls(lanes, space.shape[0], layout, rows, history)
+        if types is None:
+            raise ValueError(
+                "expected a checkpoint with types of objects, got one without: "
+                f"{FIND}, or say how many rows with rows=[...]"
+            )
+        return cls(lanes, space.shape[0], layout, types.most, history)
 
     def forget(self, lanes: NDArray[np.intp]) -> None:
         """Empties all rows of some lanes."""

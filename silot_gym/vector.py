@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -16,8 +16,14 @@ from silot_gym.observations import ATTRIBUTES, SlotObserver, put
 
 __all__ = ["SILOTObjectVectorWrapper"]
 
+if TYPE_CHECKING:
+    _VectorWrapper = VectorWrapper[Any, Any, Any, Any, Any]
+else:
+    # In gymnasium 1.2, which Ray pins, the class takes no types.
+    _VectorWrapper = VectorWrapper
 
-class SILOTObjectVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
+
+class SILOTObjectVectorWrapper(_VectorWrapper):
     """Observes the tracked objects of several environments, in one forward pass a step.
 
     Each environment's observation is that of a `SILOTObjectWrapper` of its own; see there for

@@ -138,6 +138,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         self._render_overlay, self._overlay_scale = render_overlay, overlay_scale
         self._frame: NDArray[np.uint8] | None = None
         self._slots: Slots | None = None
+        self.types = self._observer.types
         self.slot_layout = self._observer.layout
         self.observation_space = self._observer.space
 

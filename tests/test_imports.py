@@ -14,6 +14,7 @@ HEAVY = [
     "cv2",
     "tyro",
     "sklearn",
+    "ray",
 ]
 
 
@@ -36,6 +37,7 @@ def test_public_names():
     assert set(silot_gym.__all__) == wrappers | {
         "Checkpoint",
         "SlotTracker",
+        "SlotVectorObservation",
         "__version__",
         "make_atari",
     }

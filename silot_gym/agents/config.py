@@ -4,7 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from silot_gym.agents.settings import SETTINGS, Algorithm, Settings
 from silot_gym.atari import resolve_game
@@ -13,6 +13,7 @@ from silot_gym.object_types import FIND, ObjectTypes
 
 Observation = Literal["slots", "components", "pixels", "memory"]
 View = Literal["vector", "attention", "deepset"]
+Kind = TypeVar("Kind", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def types_needed(checkpoint: Checkpoint) -> ObjectTypes:
     return checkpoint.types
 
 
-def changed(settings: Settings, changes: tuple[str, ...]) -> Settings:
+def changed(settings: Kind, changes: tuple[str, ...]) -> Kind:
     """Settings with some of them set by `name=value`, the value as in JSON.
 
     Raises:

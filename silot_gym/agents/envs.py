@@ -59,30 +59,35 @@ def make_envs(
         env = make_atari(config.game, render_mode=render_mode)
         return env if change is None else change(env)
 
-    def play(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-        """What SB3's `AtariWrapper` does for pixels besides shrinking them."""
-        env = EpisodicLifeEnv(env)
-        if "FIRE" in env.get_wrapper_attr("get_action_meanings")():
-            env = FireResetEnv(env)
-        return ClipRewardEnv(env)
-
     envs: VecEnv
     if config.obs == "memory":
         from silot_gym.baselines.memory_objects import MemoryObjects, MemoryVecWrapper
 
         def read(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-            return MemoryObjects(play(env), config.game)
+            return MemoryObjects(for_training(env), config.game)
 
         envs = MemoryVecWrapper(make_vec_env(frames, count, seed, wrapper_class=read))
     elif config.obs == "components":
         from silot_gym.baselines.component_vec_wrapper import ComponentVecWrapper
 
-        envs = make_vec_env(frames, count, seed, wrapper_class=play)
+        envs = make_vec_env(frames, count, seed, wrapper_class=for_training)
         assert config.checkpoint is not None  # only pixels do without
         envs = ComponentVecWrapper(envs, config.game, config.checkpoint, attributes=VIEW_ATTRIBUTES)
     else:
-        envs = make_vec_env(frames, count, seed, wrapper_class=play)
+        envs = make_vec_env(frames, count, seed, wrapper_class=for_training)
         envs = SILOTVecWrapper(
             envs, checkpoint or config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device
         )
     return SlotVector(envs, config.rows) if config.view == "vector" else envs
+
+
+def for_training(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """A game as agents are trained on it: what SB3's `AtariWrapper` does besides shrinking frames.
+
+    An episode ends with a lost life, FIRE is pressed where that starts a game, and rewards are
+    clipped to their sign.
+    """
+    env = EpisodicLifeEnv(env)
+    if "FIRE" in env.get_wrapper_attr("get_action_meanings")():
+        env = FireResetEnv(env)
+    return ClipRewardEnv(env)

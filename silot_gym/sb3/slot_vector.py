@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
@@ -44,21 +43,11 @@ class SlotVector(VecEnvWrapper):
         Raises:
             ValueError: The environments don't observe what is needed, or an argument is below 1.
         """
-        space = venv.observation_space
-        if not isinstance(space, Box) or len(space.shape) != 2:
-            raise ValueError(
-                f"expected slots (K, D), got {space}: leave flatten and include_pixels at False"
-            )
         # VecEnvWrapper finds attributes of the wrappers below.
         layout, types = venv.slot_layout, venv.types  # type: ignore[attr-defined]
-        if rows is None:
-            if types is None:
-                raise ValueError(
-                    "expected a checkpoint with types of objects, got one without: find them with "
-                    "`python -m silot_gym types`, or say how many rows with rows=[...]"
-                )
-            rows = types.most
-        self.view = SlotRows(venv.num_envs, space.shape[0], layout, rows, history)
+        self.view = SlotRows.over(
+            venv.observation_space, layout, types, venv.num_envs, rows, history
+        )
         super().__init__(venv, observation_space=self.view.space)
 
     def reset(self) -> NDArray[np.float32]:
