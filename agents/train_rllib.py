@@ -20,6 +20,7 @@ from silot_gym.agents.config import changed
 from silot_gym.agents.settings import PPOSettings
 from silot_gym.programs import run
 from silot_gym.rllib import ENV_NAME, GameReturns, make_env, register
+from silot_gym.training.state import TrainingError
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,8 @@ class Args:
     """Environments, all together."""
     env_runners: int = 2
     """Processes that the environments are shared out to; each takes a core."""
-    address: str | None = None
-    """Of a Ray cluster that is running, for example auto; by default one is started on this
-    machine."""
+    address: str = "local"
+    """Of a Ray cluster that is running, or auto to look for one; local starts one here."""
     seed: int = 0
     """Of environments, network and actions."""
     set: tuple[str, ...] = ()
@@ -107,7 +107,9 @@ def main(args: Args) -> None:
         steps = 0
         while steps < args.steps:
             seen = agent.train()["env_runners"]
-            steps = int(seen["num_env_steps_sampled_lifetime"])
+            before, steps = steps, int(seen["num_env_steps_sampled_lifetime"])
+            if steps == before:
+                raise TrainingError("expected steps of the env runners, got none: all have failed")
             mean = seen.get("game_return_mean", math.nan)
             print(f"{steps} steps: return {mean:.2f}", flush=True)
         agent.save_to_path(args.out.resolve())
