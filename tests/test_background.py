@@ -5,7 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from silot_gym.background import Background, UnknownScenes, pack_colours, unpack_colours
+from silot_gym.background import Background, pack_colours, unpack_colours
+from silot_gym.scenes import UnknownScenes
 
 SIZE = (20, 30)
 RED, BLUE, WALL, OTHER = (200, 0, 0), (0, 0, 90), (90, 90, 90), (10, 120, 60)
