@@ -173,7 +173,7 @@ class _Recolouring:
         shown = self._shown(packed, self._parts[number])
 
         def recoloured(colours: Tensor) -> Tensor:
-            place = torch.searchsorted(palette, colours).clamp(max=len(palette) - 1)
+            place = torch.searchsorted(palette, colours.contiguous()).clamp(max=len(palette) - 1)
             return torch.where(palette[place] == colours, shown[place], colours)
 
         other = recoloured(picture)[None]
