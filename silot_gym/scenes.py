@@ -1,4 +1,4 @@
-"""What live frames show that is no object: known scenes, also in other colours, and unknown ones."""
+"""What live frames show that is no object, also in other colours and in unknown scenes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,10 +72,10 @@ class UnknownScenes:
         """The known background in the colours of a frame (height, width), if it shows that."""
         if self._recolouring is None:
             self._recolouring = _Recolouring(self.background, *packed.shape)
-        other = self._recolouring.of(packed)
-        if other is None or self._too_many(drawn & other.drawn(packed[None]))[0]:
-            return None
-        return other
+        for other in self._recolouring.of(packed):  # the most frequent scene comes first
+            if not self._too_many(drawn & other.drawn(packed[None]))[0]:
+                return other
+        return None
 
     def _too_many(self, drawn: Tensor) -> list[bool]:
         """Whether more is drawn in frames (B, height, width) than in those of known scenes."""
@@ -147,14 +147,15 @@ class _Recolouring:
             for picture, palette in zip(pictures, self._palettes, strict=True)
         ]
 
-    def of(self, packed: Tensor) -> Background | None:
-        """The background in the colours of a frame, None if no large part has another colour.
+    def of(self, packed: Tensor) -> list[Background]:
+        """The background in the colours of a frame.
 
         Args:
             packed: (height, width) the frame.
 
         Returns:
-            The background with one picture.
+            A background for each picture; none if all large parts have the colours that they have
+            in the picture that fits best.
         """
         known, tolerance = self._background, self._background.tolerance
         number = int(known.scene(packed[None])) if len(known.pictures) > 1 else 0
@@ -164,9 +165,8 @@ class _Recolouring:
         changed = ~near(shown, palette, tolerance)
         changed &= ~near(shown[:, None], known.colours, tolerance).any(1)
         if not (changed & large.to(changed.device)).any():
-            return None
-        others = [self._in_colours_of(packed, number) for number in range(len(self._parts))]
-        return min(others, key=lambda other: int(other.drawn(packed[None]).sum()))
+            return []
+        return [self._in_colours_of(packed, number) for number in range(len(self._parts))]
 
     def _in_colours_of(self, packed: Tensor, number: int) -> Background:
         picture, palette = self._pictures[number], self._palettes[number]

@@ -111,3 +111,11 @@ def test_behind_objects_is_the_colour_that_the_scene_has_now() -> None:
     assert torch.equal(scenes.drawn(packed(frame))[0], ball_at(7))
     dark = in_colours(frame, {BLUE: (0, 0, 45), WALL: (45, 45, 45), RED: (100, 0, 0)})
     assert torch.equal(scenes.drawn(packed(dark))[0], ball_at(7))
+
+
+def test_of_several_scenes_the_most_frequent_that_fits_is_recoloured() -> None:
+    """The second scene has a ball that never moves, which would hide one that stands there."""
+    background = Background.of([BLUE], [FIRST, with_ball(FIRST, 4)], most_drawn=0.1)
+    other = in_colours(with_ball(FIRST, 4), {BLUE: OTHER})
+    drawn = UnknownScenes(background, lanes=1).drawn(packed(other))
+    assert torch.equal(drawn[0], ball_at(4))

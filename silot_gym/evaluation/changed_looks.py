@@ -176,8 +176,8 @@ _BRICKS = (
 )
 _WALLS, _ROWS = Region(17, 196), Region(57, 93)
 _TOP_ROW = Region(57, 63)
-_NO_TOP_ROW = (Region(32, 57), Region(63, 196))
-"""Ball and paddle have the colour of the top row, in which the ball keeps it."""
+_NO_TOP_ROW = (Region(32, 57, 8, 152), Region(63, 196, 8, 152))
+"""Between the walls. Ball and paddle have the colour of the top row, where the ball keeps it."""
 
 _ROAD, _BLACK = (142, 142, 142), (0, 0, 0)
 _CARS = (
@@ -194,6 +194,8 @@ _CARS = (
 )
 _CHICKEN = (252, 252, 84)
 _ROADS, _LANES = Region(15, 195, 8), Region(24, 184, 8)
+_WALK = (Region(15, 102, 40, 60), Region(105, 195, 40, 60))
+"""Where the chicken walks, without the line in the middle, which has its colour."""
 _ON_ROAD = (_ROAD, _CHICKEN, (170, 170, 170), (214, 214, 214))
 
 _FIELD, _BALL = (144, 72, 17), (236, 236, 236)
@@ -222,7 +224,7 @@ OF_GAME: dict[str, dict[str, Change]] = {
         "cars white": Recoloured(dict.fromkeys(_CARS, WHITE), _ON_ROAD, [_LANES]),
         "cars red": Recoloured(dict.fromkeys(_CARS, RED), _ON_ROAD, [_LANES]),
         "cars strobing": Strobing(_CARS, _ON_ROAD, [_LANES]),
-        "chicken blue": Recoloured({_CHICKEN: BLUE}, [*_ON_ROAD, *_CARS], [_ROADS]),
+        "chicken blue": Recoloured({_CHICKEN: BLUE}, [*_ON_ROAD, *_CARS], _WALK),
         "road blue": Recoloured({_ROAD: (40, 60, 150)}, [*_ON_ROAD, *_CARS], [_ROADS]),
     },
     "Pong": {
@@ -238,7 +240,7 @@ OF_GAME: dict[str, dict[str, Change]] = {
     },
 }
 """By game, as `ale_py` spells it. Colours count inside of the regions only: Boxing's ring, where
-black is a boxer; Breakout's rows of bricks; Freeway's lanes; Pong's court, without score and lines.
+black is a boxer; Breakout's court or rows of bricks; Freeway's lanes; Pong's court, without score and lines.
 Breakout's ball and paddle have the colour of the top row of bricks: the ball keeps it there."""
 
 

@@ -142,9 +142,8 @@ def _tolerance(background: Background, palette: Tensor) -> int:
 
     Frames that show only colours of the palette have the same foreground with it as without.
     """
-    behind = torch.cat(
-        [part.flatten() for part in (background.colours, background.pictures, background.stills)]
-    ).unique()
+    parts = (background.colours, background.pictures, background.stills)
+    behind = torch.from_numpy(np.unique(torch.cat([part.flatten() for part in parts]).numpy()))
     between = unpack_colours(palette)[:, None].int() - unpack_colours(behind).int()
     distance = between.abs().amax(-1)
     others = distance[distance > 0]

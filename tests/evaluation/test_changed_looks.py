@@ -108,5 +108,5 @@ def test_a_live_game_that_looks_otherwise_comes_back_from_its_spec() -> None:
 
 
 def test_an_unknown_change_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected a change of Pong among .*'field blue'"):
+    with pytest.raises(ValueError, match=r"expected a change of Pong among .*'field blue'"):
         ChangedLook(make_atari("Pong"), "cars red")
