@@ -60,20 +60,21 @@ class UnknownScenes:
         other = self._others[lane]
         self._crowded[lane] = crowded
         if not (isinstance(other, _Learned) and crowded):
-            other = self._in_other_colours(packed, drawn)
+            other = self._in_other_colours(packed)
             if other is None and crowded:
                 other = _Learned(packed, self.background.tolerance)
             self._others[lane] = other
         if other is None:
             return drawn
-        return drawn & other.drawn(packed[None])[0]
+        seen = other.drawn(packed[None])[0]
+        return drawn & seen if isinstance(other, _Learned) else seen
 
-    def _in_other_colours(self, packed: Tensor, drawn: Tensor) -> Background | None:
+    def _in_other_colours(self, packed: Tensor) -> Background | None:
         """The known background in the colours of a frame (height, width), if it shows that."""
         if self._recolouring is None:
             self._recolouring = _Recolouring(self.background, *packed.shape)
         for other in self._recolouring.of(packed):  # the most frequent scene comes first
-            if not self._too_many(drawn & other.drawn(packed[None]))[0]:
+            if not self._too_many(other.drawn(packed[None]))[0]:
                 return other
         return None
 

@@ -240,7 +240,8 @@ OF_GAME: dict[str, dict[str, Change]] = {
     },
 }
 """By game, as `ale_py` spells it. Colours count inside of the regions only: Boxing's ring, where
-black is a boxer; Breakout's court or rows of bricks; Freeway's lanes; Pong's court, without score and lines.
+black is a boxer; Breakout's court, or its rows of bricks; Freeway's lanes; Pong's court, without
+score and lines.
 Breakout's ball and paddle have the colour of the top row of bricks: the ball keeps it there."""
 
 
