@@ -51,7 +51,8 @@ class Background:
         stills: the same with small things that are always there, for play.
         most_drawn: share of a frame's pixels that are no background, at most, in a known scene.
         tolerance: how far each channel of a colour, in 0..255, may be from the background's for a
-            pixel to be background. So noise is nothing, nor what a lossy film makes of a frame.
+            pixel to be background, in frames in which some pixels are near to it and not the same:
+            frames with noise, or from a lossy film.
         displays: where score, lives and clocks are shown.
     """
 
@@ -118,23 +119,40 @@ class Background:
         """
         pictured = len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]
         behind = self._picture_of(packed) if pictured else None
-        # Most pixels are exactly the background's, so that only a few have to be looked at closely.
         drawn = torch.ones_like(packed)
         for colour in self.colours:
             drawn &= _differs(packed, colour)
         if behind is not None:
             drawn &= _differs(packed, behind)
         drawn = drawn.bool()
-        if not self.tolerance:
-            return drawn
-        flat = drawn.flatten()
-        places = flat.nonzero()[:, 0]
-        some = packed.flatten()[places]
-        close = near(some[:, None], self.colours, self.tolerance).any(1)
+        if self.tolerance:
+            for lane in self._inexact(packed, behind, drawn):
+                own = behind if behind is None or len(behind) == 1 else behind[lane, None]
+                drawn[lane] &= ~self._close(packed[lane, None], own)[0]
+        return drawn
+
+    def _inexact(self, packed: Tensor, behind: Tensor | None, drawn: Tensor) -> list[int]:
+        """Frames in which some pixels are near to the background and not the same.
+
+        Only some pixels are looked at: with exact frames, all others are seen once.
+        """
+        sampled = slice(None), slice(None, None, _SAMPLE), slice(None, None, _SAMPLE)
+        packed = packed[sampled]
+        places = drawn[sampled].nonzero(as_tuple=True)
+        others = self.colours.expand(len(places[0]), -1)
         if behind is not None:
-            close |= near(some, behind.flatten()[places % behind.numel()], self.tolerance)
-        flat[places[close]] = False
-        return flat.view(packed.shape)
+            own = behind[sampled].expand_as(packed)[places]
+            others = torch.cat([others, own[:, None]], 1)
+        close = near(packed[places][:, None], others, self.tolerance).any(1)
+        lanes: list[int] = places[0][close].unique().tolist()
+        return lanes
+
+    def _close(self, packed: Tensor, behind: Tensor | None) -> Tensor:
+        """Where frames have about a background's colour, or the one that is behind: bool."""
+        close = torch.zeros_like(packed, dtype=torch.bool)
+        for colour in self.colours:
+            close |= near(packed, colour, self.tolerance)
+        return close if behind is None else close | near(packed, behind, self.tolerance)
 
     def _picture_of(self, packed: Tensor) -> Tensor:
         """The pictures behind frames (B, height, width), or (1, height, width) for all of them."""
@@ -143,7 +161,12 @@ class Background:
     def scene(self, packed: Tensor) -> Tensor:
         """Which picture has most in common with each of the frames (B, height, width): (B,)."""
         some, pictures = packed[:, ::_SAMPLE, ::_SAMPLE], self.pictures[:, ::_SAMPLE, ::_SAMPLE]
-        return near(some[:, None], pictures, self.tolerance).sum((-1, -2)).argmax(1)
+        matches = (some[:, None] == pictures).sum((-1, -2))
+        if self.tolerance:
+            few = matches.amax(1) < some[0].numel() / 2
+            if few.any():
+                matches[few] = near(some[few, None], pictures, self.tolerance).sum((-1, -2))
+        return matches.argmax(1)
 
     def removed(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Frames (T, height, width, 3) in which all background has its most common colour."""
