@@ -50,6 +50,9 @@ class Background:
         pictures: (M, height, width) int32, packed. M may be 0.
         stills: the same with small things that are always there, for play.
         most_drawn: share of a frame's pixels that are no background, at most, in a known scene.
+        tolerance: how far each channel of a colour, in 0..255, may be from the background's for a
+            pixel to be background, in frames in which some pixels are near to it and not the same:
+            frames with noise, or from a lossy film.
         displays: where score, lives and clocks are shown.
     """
 
@@ -57,6 +60,7 @@ class Background:
     pictures: Tensor = field(default_factory=_no_pictures)
     stills: Tensor = field(default_factory=_no_pictures)
     most_drawn: float = 1.0
+    tolerance: int = 0
     displays: tuple[Region, ...] = ()
 
     @classmethod
@@ -65,13 +69,14 @@ class Background:
         colours: Sequence[Colour],
         pictures: Sequence[NDArray[np.uint8]] = (),
         most_drawn: float = 1.0,
+        tolerance: int = 0,
     ) -> "Background":
         """A background of colours, and of pictures (height, width, 3) uint8 of one size."""
         packed = torch.from_numpy(to_packed(np.array(colours, np.uint8)))
         if not pictures:
-            return cls(packed, most_drawn=most_drawn)
+            return cls(packed, most_drawn=most_drawn, tolerance=tolerance)
         both = torch.from_numpy(to_packed(np.stack(pictures)))
-        return cls(packed, both, both, most_drawn)
+        return cls(packed, both, both, most_drawn, tolerance)
 
     @property
     def colour(self) -> Colour:
@@ -112,19 +117,56 @@ class Background:
 
         Of frames of another size than the pictures only the colours are background.
         """
+        pictured = len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]
+        behind = self._picture_of(packed) if pictured else None
         drawn = torch.ones_like(packed)
         for colour in self.colours:
             drawn &= _differs(packed, colour)
-        if len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]:
-            one = len(self.pictures) == 1
-            behind = self.pictures if one else self.pictures[self.scene(packed)]
+        if behind is not None:
             drawn &= _differs(packed, behind)
-        return drawn.bool()
+        drawn = drawn.bool()
+        if self.tolerance:
+            for lane in self._inexact(packed, behind, drawn):
+                own = behind if behind is None or len(behind) == 1 else behind[lane, None]
+                drawn[lane] &= ~self._close(packed[lane, None], own)[0]
+        return drawn
+
+    def _inexact(self, packed: Tensor, behind: Tensor | None, drawn: Tensor) -> list[int]:
+        """Frames in which some pixels are near to the background and not the same.
+
+        Only some pixels are looked at: with exact frames, all others are seen once.
+        """
+        sampled = slice(None), slice(None, None, _SAMPLE), slice(None, None, _SAMPLE)
+        packed = packed[sampled]
+        places = drawn[sampled].nonzero(as_tuple=True)
+        others = self.colours.expand(len(places[0]), -1)
+        if behind is not None:
+            own = behind[sampled].expand_as(packed)[places]
+            others = torch.cat([others, own[:, None]], 1)
+        close = near(packed[places][:, None], others, self.tolerance).any(1)
+        lanes: list[int] = places[0][close].unique().tolist()  # type: ignore[no-untyped-call]
+        return lanes
+
+    def _close(self, packed: Tensor, behind: Tensor | None) -> Tensor:
+        """Where frames have about a background's colour, or the one that is behind: bool."""
+        close = torch.zeros_like(packed, dtype=torch.bool)
+        for colour in self.colours:
+            close |= near(packed, colour, self.tolerance)
+        return close if behind is None else close | near(packed, behind, self.tolerance)
+
+    def _picture_of(self, packed: Tensor) -> Tensor:
+        """The pictures behind frames (B, height, width), or (1, height, width) for all of them."""
+        return self.pictures if len(self.pictures) == 1 else self.pictures[self.scene(packed)]
 
     def scene(self, packed: Tensor) -> Tensor:
         """Which picture has most in common with each of the frames (B, height, width): (B,)."""
         some, pictures = packed[:, ::_SAMPLE, ::_SAMPLE], self.pictures[:, ::_SAMPLE, ::_SAMPLE]
-        return (some[:, None] == pictures).sum((-1, -2)).argmax(1)
+        matches = (some[:, None] == pictures).sum((-1, -2))
+        if self.tolerance:
+            few = matches.amax(1) < some[0].numel() / 2
+            if few.any():
+                matches[few] = near(some[few, None], pictures, self.tolerance).sum((-1, -2))
+        return matches.argmax(1)
 
     def removed(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Frames (T, height, width, 3) in which all background has its most common colour."""
@@ -135,66 +177,18 @@ class Background:
     def behind(self, packed: Tensor) -> Tensor:
         """The background of frames (B, height, width), packed: the same shape."""
         if len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]:
-            return self.pictures[self.scene(packed)]
+            return self._picture_of(packed).expand_as(packed)
         return self.colours[:1].expand_as(packed)
 
 
-class UnknownScenes:
-    """Backgrounds of lanes that show a scene of which there is no picture, as far as seen.
-
-    When most of a frame is drawn, this is no crowd of objects but another level. What the lane
-    shows at that moment is taken for background; later on, also what has not changed for a while,
-    lest the places that objects have left are objects for ever.
-    """
-
-    _PATIENCE = 8
-
-    def __init__(self, background: Background, lanes: int) -> None:
-        """No lane is in an unknown scene."""
-        self.background = background
-        self._unknown = torch.zeros(lanes, dtype=torch.bool)
-        self._picture = self._last = self._still = torch.zeros(lanes, 0, 0, dtype=torch.int32)
-
-    def forget(self, lanes: Tensor) -> None:
-        """Take lanes, (B,) bool, to be in a known scene."""
-        self._unknown &= ~lanes.cpu()
-
-    def drawn(self, packed: Tensor, lanes: Sequence[int] | None = None) -> Tensor:
-        """Where frames show something else than background.
-
-        Args:
-            packed: (B, height, width) a frame of each lane.
-            lanes: the lanes, if these are not all.
-
-        Returns:
-            (B, height, width) bool.
-        """
-        rows = list(range(len(self._unknown)) if lanes is None else lanes)
-        drawn = self.background.drawn(packed)
-        count = drawn.byte().flatten(1).sum(1, dtype=torch.int32)
-        unknown = (count > self.background.most_drawn * drawn[0].numel()).cpu()
-        if unknown.any():
-            if self._picture.shape[1:] != packed.shape[1:]:
-                shape = (len(self._unknown), *packed.shape[1:])
-                self._picture, self._last, self._still = (packed.new_zeros(shape) for _ in range(3))
-            entered = (unknown & ~self._unknown[rows]).to(packed.device)[:, None, None]
-            same = (packed == self._last[rows]) & ~entered
-            self._still[rows] = torch.where(same, self._still[rows] + 1, 0)
-            taken = entered | (self._still[rows] >= self._PATIENCE)
-            self._picture[rows] = torch.where(taken, packed, self._picture[rows])
-            self._last[rows] = packed
-            known = ~unknown.to(packed.device)[:, None, None]
-            drawn &= known | (packed != self._picture[rows])
-        self._unknown[rows] = unknown
-        return drawn
-
-    def behind(self, packed: Tensor) -> Tensor:
-        """The background of frames (B, height, width) of all lanes, the last that were shown."""
-        behind = self.background.behind(packed)
-        if not self._unknown.any():
-            return behind
-        unknown = self._unknown.to(packed.device)[:, None, None]
-        return torch.where(unknown, self._picture, behind)
+def near(packed: Tensor, other: Tensor, tolerance: int) -> Tensor:
+    """Which colours differ by no more than the tolerance in any channel, bool."""
+    if not tolerance:
+        return packed == other
+    close = ((packed & 255) - (other & 255)).abs_() <= tolerance
+    for shift in (8, 16):
+        close &= ((packed >> shift & 255) - (other >> shift & 255)).abs_() <= tolerance
+    return close
 
 
 def _differs(packed: Tensor, other: Tensor) -> Tensor:

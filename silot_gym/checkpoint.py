@@ -93,7 +93,7 @@ class Checkpoint:
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "model": dataclasses.asdict(self.model.config),
             "frames": self.frames.numbers()
-            | {"most_drawn": background.most_drawn, "displays": background.displays},
+            | {n: getattr(background, n) for n in ("most_drawn", "tolerance", "displays")},
             "num_slots": self.num_slots,
             "presence_threshold": self.presence_threshold,
             "types": types and {"most": types.most.tolist(), "names": types.names},
@@ -132,6 +132,7 @@ class Checkpoint:
                     for name, key in _BACKGROUND.items()
                 },
                 most_drawn=frames.pop("most_drawn"),
+                tolerance=frames.pop("tolerance", 0),  # older checkpoints have none
                 displays=tuple(tuple(region) for region in frames.pop("displays")),
             )
             types = config.get("types")  # which format 6 doesn't have

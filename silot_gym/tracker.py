@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from silot_gym.background import Region, UnknownScenes, pack_colours, within
+from silot_gym.background import Region, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.linking import MAX_STEP, resume_lost
 from silot_gym.object_types import ObjectTypes, TypeVotes
 from silot_gym.objects import Objects
+from silot_gym.scenes import UnknownScenes
 
 __all__ = ["SlotTracker", "Slots", "Tracker"]
 

@@ -1,12 +1,18 @@
 """Backgrounds of frames whose scenes are known."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from silot_gym.background import Background, UnknownScenes, pack_colours, unpack_colours
+from silot_gym.background import Background, pack_colours, unpack_colours
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.evaluation.memory_truth import load_memory_truth
 
+TRUTH = Path(__file__).parents[1] / "benchmarks" / "data"
 SIZE = (20, 30)
 RED, BLUE, WALL, OTHER = (200, 0, 0), (0, 0, 90), (90, 90, 90), (10, 120, 60)
 
@@ -70,38 +76,38 @@ def test_all_colours_of_a_background_that_scrolls_are_nothing() -> None:
         assert torch.equal(background.drawn(packed(frame))[0], ball_at(5))
 
 
-@pytest.mark.parametrize("known", [[FIRST], [FIRST, SECOND]])
-def test_an_unknown_level_is_no_crowd_of_objects(known: list[NDArray[np.uint8]]) -> None:
-    scenes = UnknownScenes(Background.of([BLUE], known, most_drawn=0.1), lanes=1)
-    level = room(slice(5, 8), slice(14, 19), ground=OTHER)
-    seen = [scenes.drawn(packed(with_ball(FIRST, 2)))[0]]
-    seen += [scenes.drawn(packed(with_ball(level, 4 + t)))[0] for t in range(20)]
-    seen += [scenes.drawn(packed(with_ball(FIRST, 9)))[0]]
-    assert torch.equal(seen[0], ball_at(2))
-    assert not seen[1].any()  # the ball is taken for a part of the level
-    for t in range(12, 20):
-        assert torch.equal(seen[1 + t], ball_at(4 + t)), t  # what it has hidden is known by now
-    assert torch.equal(seen[-1], ball_at(9))
+@pytest.mark.parametrize("pictures", [[], [FIRST], [FIRST, SECOND]])
+def test_what_is_near_to_the_background_is_background(pictures: list[NDArray[np.uint8]]) -> None:
+    background = Background.of([BLUE], pictures, tolerance=3)
+    frame = with_ball(pictures[-1] if pictures else room(), 12).astype(np.int16)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(-3, 4, frame.shape)
+    noise[0, 0] = 0
+    noisy = (frame + noise).clip(0, 255).astype(np.uint8)
+    assert torch.equal(background.drawn(packed(noisy))[0], ball_at(12))
+    for channel in range(3):
+        spoiled = noisy.copy()
+        spoiled[0, 0, channel] += 4
+        expected = ball_at(12)
+        expected[0, 0] = True
+        assert torch.equal(background.drawn(packed(spoiled))[0], expected)
 
 
-def test_lanes_are_in_scenes_of_their_own() -> None:
-    background = Background.of([BLUE], [FIRST], most_drawn=0.1)
-    level = room(slice(5, 8), ground=OTHER)
-    films = [[with_ball(FIRST, t) for t in range(12)], [with_ball(level, t) for t in range(12)]]
-    films.append([with_ball(level if 3 <= t < 8 else FIRST, t) for t in range(12)])
-    together = UnknownScenes(background, lanes=3)
-    alone = [UnknownScenes(background, lanes=1) for _ in films]
-    for t in range(12):
-        drawn = together.drawn(packed(*(film[t] for film in films)))
-        for lane, (scenes, film) in enumerate(zip(alone, films, strict=True)):
-            assert torch.equal(drawn[lane], scenes.drawn(packed(film[t]))[0])
+def test_noise_does_not_hide_which_scene_it_is() -> None:
+    background = Background.of([BLUE], [FIRST, SECOND], tolerance=2)
+    rng = np.random.default_rng(0)
+    for number, picture in enumerate((FIRST, SECOND)):
+        noisy = (picture + rng.integers(1, 3, picture.shape)).astype(np.uint8)
+        assert background.scene(packed(noisy)).item() == number
 
 
-def test_a_lane_that_is_forgotten_learns_its_scene_anew() -> None:
-    scenes = UnknownScenes(Background.of([BLUE], [FIRST], most_drawn=0.1), lanes=2)
-    level, next_level = room(ground=OTHER), room(slice(2, 19), ground=RED)
-    scenes.drawn(packed(level, level))
-    scenes.forget(torch.tensor([True, False]))
-    drawn = scenes.drawn(packed(next_level, next_level))
-    assert not drawn[0].any()
-    assert drawn[1].float().mean() > 0.8
+@pytest.mark.parametrize("game", ["Boxing", "Carnival", "Freeway", "MsPacman", "Pong"])
+def test_exact_frames_have_the_foreground_that_they_have_without_tolerance(game: str) -> None:
+    background = Checkpoint.load(game).frames.background
+    assert background.tolerance > 0
+    truth = load_memory_truth(TRUTH / f"{game}.npz")
+    frames = packed(*truth.palette[truth.frames[:, ::16]].reshape(-1, *truth.frames.shape[2:], 3))
+    for tolerant in (background, background.without_stills()):
+        exact = replace(tolerant, tolerance=0)
+        assert torch.equal(tolerant.drawn(frames), exact.drawn(frames))
+        assert torch.equal(tolerant.behind(frames), exact.behind(frames))

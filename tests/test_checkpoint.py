@@ -37,12 +37,13 @@ def test_backgrounds_come_back_as_they_were(tmp_path: Path) -> None:
     torch.manual_seed(0)
     few, many = torch.tensor([0, 5, 2**24 - 1]), torch.randint(0, 2**24, (1000,))
     background = replace(
-        Background(),
+        Background(tolerance=7),
         pictures=many[torch.randint(0, 1000, (3, 30, 40))].int(),
         stills=few[torch.randint(0, 3, (3, 30, 40))].int(),
     )
     saved_bytes(SILOT(TINY), background, tmp_path)
     back = Checkpoint.load(tmp_path).frames.background
+    assert back.tolerance == 7
     assert back.digest() == background.digest()
     assert torch.equal(back.pictures, background.pictures)
     assert torch.equal(back.stills, background.stills)
@@ -103,3 +104,11 @@ def test_bundled_checkpoints_have_types() -> None:
     for name in bundled():
         types = Checkpoint.load(name).types
         assert types is not None and 1 <= len(types) <= 12, name
+
+
+def test_checkpoints_from_before_there_was_a_tolerance_have_none(tmp_path: Path) -> None:
+    saved_bytes(SILOT(TINY), Background(tolerance=7), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["frames"]["tolerance"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert Checkpoint.load(tmp_path).frames.background.tolerance == 0

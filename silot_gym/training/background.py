@@ -1,14 +1,16 @@
 """What is always there and no object, found from rollouts without labels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from torch import Tensor
 
-from silot_gym.background import Background, to_packed
+from silot_gym.background import Background, to_packed, unpack_colours
 from silot_gym.rollouts import Episode
 
 BackgroundKind = Literal["colour", "static", "scenes"]
@@ -33,6 +35,9 @@ _MARGIN = 1.5
 """How many times more may be drawn in play than in any frame of the rollouts."""
 _LEAST_UNKNOWN = 0.1
 """Share of the pixels that is not too much in any game."""
+_TOLERATED, _MOST_TOLERATED = 0.5, 8
+"""How near to a background's colour others count as it: as a share of the distance of the nearest
+colour that is another one, and at most, in steps of a channel."""
 
 
 def estimate_background(
@@ -87,7 +92,8 @@ def estimate_background(
     drawn = background(filling + scrolling).drawn(seen).numpy()
     busiest = float(drawn[usual_screen].mean((1, 2)).max())
     most_drawn = round(min(1.0, max(_LEAST_UNKNOWN, _MARGIN * busiest)), 4)
-    return background(filling + scrolling, most_drawn)
+    found = background(filling + scrolling, most_drawn)
+    return replace(found, tolerance=_tolerance(found, torch.from_numpy(palette)))
 
 
 def _often(fills: NDArray[np.int64]) -> list[int]:
@@ -129,6 +135,20 @@ def _scrolling(
         if often and large.sum() >= _LARGE * (pixels & drawn).sum():
             scrolling.append(int(colour))
     return scrolling
+
+
+def _tolerance(background: Background, palette: Tensor) -> int:
+    """How far colours may be from the background's, so that no colour of a palette is both.
+
+    Frames that show only colours of the palette have the same foreground with it as without.
+    """
+    parts = (background.colours, background.pictures, background.stills)
+    behind = torch.from_numpy(np.unique(torch.cat([part.flatten() for part in parts]).numpy()))
+    between = unpack_colours(palette)[:, None].int() - unpack_colours(behind).int()
+    distance = between.abs().amax(-1)
+    others = distance[distance > 0]
+    nearest = int(others.min()) if len(others) else 255
+    return min(_MOST_TOLERATED, int(_TOLERATED * nearest))
 
 
 def _in_long_runs(pixels: NDArray[np.bool_], largest_object: int) -> NDArray[np.bool_]:

@@ -5,8 +5,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from benchmarks import ablations, atari, table
+from benchmarks import ablations, atari, robustness, table
 from silot_gym.checkpoint import Checkpoint
+from silot_gym.evaluation.changed_looks import changes_of
 from silot_gym.evaluation.memory_truth import MEMORY_METRICS, load_memory_truth
 from silot_gym.evaluation.protocol import METRICS
 from silot_gym.evaluation.trackers import slot_tracks, spair_tracks
@@ -232,3 +233,22 @@ def test_an_ablation_tells_how_training_goes(finished_run, tmp_path, monkeypatch
 def test_an_unknown_ablation_is_refused(finished_run, tmp_path):
     with pytest.raises(ValueError, match=r"expected --change of default, .*, got colour"):
         ablations.main(ablations.Args(finished_run, ("colour",), results=tmp_path))
+
+
+def test_tracking_is_scored_on_changed_frames(truth_folder, tmp_path, capsys):
+    robustness.main(
+        robustness.Args(("space_invaders",), truth=truth_folder, results=tmp_path, progress=False)
+    )
+    figures = json.loads((tmp_path / "robustness_tracking.json").read_text())["tracking"]
+    scores = figures["SpaceInvaders"]
+    assert set(scores) == {"unchanged", *changes_of("SpaceInvaders")}
+    assert scores["unchanged"]["F1"] > 0.8
+    for noise in ("noise of 1", "noise of 2"):
+        assert scores[noise]["F1"] == pytest.approx(scores["unchanged"]["F1"], abs=0.03)
+    table = capsys.readouterr().out
+    assert f"| SpaceInvaders | noise of 2 | {scores['noise of 2']['F1']:.2f} |" in table
+
+
+def test_robustness_of_a_game_without_a_checkpoint_is_refused(truth_folder, tmp_path):
+    with pytest.raises(ValueError, match="no checkpoint is bundled for Tennis"):
+        robustness.main(robustness.Args(("tennis",), truth=truth_folder, results=tmp_path))

@@ -203,6 +203,15 @@ def test_known_scenes_are_as_full_as_the_fullest_frame_and_half_as_much_more() -
     assert estimate_background([film(empty)], LARGEST).most_drawn == 0.1
 
 
+@pytest.mark.parametrize(("nearest", "tolerance"), [(1, 0), (4, 2), (7, 3), (60, 8)])
+def test_no_colour_of_the_rollouts_is_near_to_the_background(nearest: int, tolerance: int) -> None:
+    def small(frame: NDArray[np.uint8], t: int) -> None:
+        frame[20:24, t : t + 4] = (NOTHING[0] + 1, NOTHING[1] + 1, NOTHING[2] + nearest)
+        frame[50:54, t : t + 4] = BLOB
+
+    assert estimate_background([film(small)], LARGEST).tolerance == tolerance
+
+
 def test_a_screen_that_flashes_once_is_no_scene() -> None:
     def flash(frame: NDArray[np.uint8], t: int) -> None:
         if t == 100:
