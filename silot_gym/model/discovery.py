@@ -127,7 +127,12 @@ class Discovery(nn.Module):
         Or only for cells of which a corner is among `joints`, (B, rows + 1, columns + 1) bool.
         """
         rows, columns = grid_size(frame)
-        top_down = self._top_down(propagated, rows, columns)
+        if joints is None:
+            top_down = self._top_down(propagated, rows, columns)
+        else:
+            # In play, what tracked objects explain is not searched. Beside them, what they are
+            # hides others: Pong's ball was not found near a paddle.
+            top_down = frame.new_zeros(len(frame), self.config.feature_dim, rows, columns)
         corner = cell_corners(rows, columns, frame.device)
         fused = self._features(frame, top_down, joints)
         if joints is None:

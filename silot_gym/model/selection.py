@@ -13,6 +13,9 @@ _SAME_BOX, _SAME_BOX_IN_PLAY = 0.5, 0.2
 training, boxes are too loose yet to tell by less."""
 _SAME_PLACE = 0.5
 """And from which on what is drawn of two objects is taken for one thing."""
+_PART, _SURE = 0.25, 0.5
+"""Share of what is drawn of a discovered object from which on it is a part of a tracked one, whose
+presence is at least the second number."""
 
 
 @graphed
@@ -48,12 +51,21 @@ def select(propagated: Objects, discovered: Objects, in_play: bool = False) -> O
 def give_up_duplicates(objects: Objects, boxes: Tensor) -> Objects:
     """The same objects, but absent are those that are where a more present one is.
 
+    So are objects that were just discovered on a part of a tracked one: a boxer's arm.
+
     Args:
-        objects: (B, K).
+        objects: (B, K); those without a `track_id` were just discovered.
         boxes: (B, K, 4) around what is drawn of them.
     """
-    twice = _claimed(boxes, objects.presence, 0, _SAME_PLACE)
-    return replace(objects, presence=objects.presence.masked_fill(twice, 0))
+    tracked = (objects.track_id >= 0) & (objects.presence >= _SURE)
+    begin, end = boxes[..., :2], boxes[..., 2:]
+    shared = torch.minimum(end[:, :, None], end[:, None])
+    shared = (shared - torch.maximum(begin[:, :, None], begin[:, None])).clamp(min=0).prod(-1)
+    inside = shared > _PART * (end - begin).prod(-1)[:, :, None]
+    part = (objects.track_id < 0) & (inside & tracked[:, None]).any(-1)
+    presence = objects.presence.masked_fill(part, 0)
+    twice = _claimed(boxes, presence, 0, _SAME_PLACE)
+    return replace(objects, presence=presence.masked_fill(twice, 0))
 
 
 @torch.no_grad()
