@@ -20,7 +20,7 @@ class SlotRows:
 
     There is a fixed number of rows for each type of object, types in their order. An object gets
     the first free row of its type, older objects first, and keeps it while it is tracked. Objects
-    for which there is no row are left out.
+    for which there is no row are left out. Where no types are known, all objects are of the first.
 
     A row has, for this step and each of `history - 1` steps before, the object's presence in
     [0, 1]; centre x and y from -1 (left, top) to 1; width and height in [0, 1] of the frame; and
@@ -91,7 +91,7 @@ class SlotRows:
             Their vectors, (n, rows * history * 7).
         """
         ids = np.stack([of_lane["track_id"] for of_lane in objects])
-        category = np.stack([of_lane["category"] for of_lane in objects])
+        category = np.maximum(0, np.stack([of_lane["category"] for of_lane in objects]))
         seen = slots[..., self._columns]
         seen[..., 1:3] = 2 * seen[..., 1:3] - (ids >= 0)[..., None]
         seen[..., 5:] = np.clip(VELOCITY_SCALE * seen[..., 5:], -1, 1)

@@ -37,12 +37,13 @@ class SlotVector(VecEnvWrapper):
 
         Args:
             venv: Its checkpoint knows types of objects.
-            rows: Rows for each type; by default as many as there were objects of the type in a
-                frame when types were found.
+            rows: Rows for each type, or for all objects if the checkpoint knows no types; by
+                default as many as there were objects of the type in a frame when types were found.
             history: Steps that are seen, this one included.
 
         Raises:
-            ValueError: The environments don't observe what is needed, or an argument is below 1.
+            ValueError: The environments don't observe what is needed, or an argument is below 1
+                or not one for each type.
         """
         space = venv.observation_space
         if not isinstance(space, Box) or len(space.shape) != 2:
@@ -58,6 +59,9 @@ class SlotVector(VecEnvWrapper):
                     "`python -m silot_gym types`, or say how many rows with rows=[...]"
                 )
             rows = types.most
+        expected = 1 if types is None else len(types.most)
+        if len(rows) != expected:
+            raise ValueError(f"expected rows for each of {expected} types, got {tuple(rows)}")
         self.view = SlotRows(venv.num_envs, space.shape[0], layout, rows, history)
         super().__init__(venv, observation_space=self.view.space)
 
