@@ -4,7 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from silot_gym.agents.settings import SETTINGS, Algorithm, Settings
 from silot_gym.atari import resolve_game
@@ -25,7 +25,8 @@ class AgentConfig:
             memory.
         view: How the policy's network reads objects: as one vector ordered by type, as a set by
             attention, or as a deep set.
-        checkpoint: Absolute path of a checkpoint, or the name of a bundled one; None for pixels.
+        checkpoint: Absolute path of a checkpoint, or the name of a bundled one; None for pixels and
+            memory.
         algo: The algorithm of Stable-Baselines3.
         settings: Its hyper-parameters.
         steps: Steps of the environments, all together.
@@ -77,10 +78,11 @@ class AgentConfig:
         for name, value, least in (("steps", steps, 1), ("envs", envs, 1), ("seed", seed, 0)):
             if value < least:
                 raise ValueError(f"expected --{name} of at least {least}, got {value}")
-        if obs == "pixels":
-            for option, given in (("checkpoint", checkpoint), ("view", view)):
-                if given is not None:
-                    raise ValueError(f"expected no --{option} with --obs pixels, got {given!r}")
+        if obs == "pixels" and view is not None:
+            raise ValueError(f"expected no --view with --obs pixels, got {view!r}")
+        if obs in ("pixels", "memory"):
+            if checkpoint is not None:
+                raise ValueError(f"expected no --checkpoint with --obs {obs}, got {checkpoint!r}")
         else:
             # A bundled checkpoint is recorded by its name, which means the same on any machine.
             folder = find_checkpoint(game if checkpoint is None else checkpoint)
@@ -106,7 +108,10 @@ class AgentConfig:
             settings = values.pop("settings")
             for name, value in settings.items():
                 settings[name] = tuple(value) if isinstance(value, list) else value
-            return cls(**values, settings=SETTINGS[values["algo"]](**settings))
+            config = cls(**values, settings=SETTINGS[values["algo"]](**settings))
+            if config.obs not in get_args(Observation) or config.view not in get_args(View):
+                raise ValueError(f"{config.obs} {config.view}")
+            return config
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"expected the configuration of an agent, got {error!r}") from None
 
@@ -115,7 +120,7 @@ def changed(settings: Settings, changes: tuple[str, ...]) -> Settings:
     """Settings with some of them set by `name=value`, the value as in JSON.
 
     Raises:
-        ValueError: There is no such setting, or the value is of another type.
+        ValueError: There is no such setting, or the value is of another type or out of range.
     """
     fields = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     values: dict[str, Any] = {}
@@ -131,8 +136,8 @@ def changed(settings: Settings, changes: tuple[str, ...]) -> Settings:
         except (ValueError, TypeError):
             value = None
         if type(value) is not type(fields[name]):
-            kind = type(fields[name]).__name__
-            raise ValueError(f"expected --set {name}={fields[name]!r} or another {kind}: {change}")
+            kind, default = type(fields[name]).__name__, json.dumps(fields[name])
+            raise ValueError(f"expected --set {name}={default} or another {kind}, got {change}")
         values[name] = value
     return dataclasses.replace(settings, **values)
 
