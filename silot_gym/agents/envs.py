@@ -1,11 +1,17 @@
 """The environments of an agent: the same game, steps and rewards, whatever it observes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
-from stable_baselines3.common.atari_wrappers import ClipRewardEnv, EpisodicLifeEnv, FireResetEnv
-from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.atari_wrappers import (
+    AtariWrapper,
+    ClipRewardEnv,
+    EpisodicLifeEnv,
+    FireResetEnv,
+)
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
 
 from silot_gym.agents.config import AgentConfig
@@ -42,22 +48,30 @@ def make_envs(
         device: Where SILOT runs, as torch names it.
         render_mode: As in `gym.make`.
         checkpoint: Folder or name of a checkpoint in place of the configuration's.
-        change: Wraps each game, below all else, to change how it looks or moves.
+        change: Wraps each game, below all else, to change how it looks or moves. It sees each
+            frame of the emulator for pixels, each pooled one for the others.
+
+    Raises:
+        ValueError: There is a checkpoint for an agent that needs none.
     """
-    if config.obs == "pixels":
-        pixels = make_atari_env(
-            f"ALE/{config.game}-v5",
-            count,
-            seed,
-            # SB3's pipeline but for the random number of no-ops, in place of sticky actions.
-            wrapper_kwargs={"noop_max": 0},
-            env_kwargs={"frameskip": 1, "render_mode": render_mode},
-        )
-        return VecTransposeImage(VecFrameStack(pixels, 4))
+    if checkpoint is not None:
+        if config.checkpoint is None:
+            raise ValueError(f"expected no checkpoint for an agent on {config.obs}: {checkpoint}")
+        config = replace(config, checkpoint=checkpoint)
 
     def frames() -> gym.Env[Any, Any]:
-        env = make_atari(config.game, render_mode=render_mode)
+        if config.obs == "pixels":
+            env = gym.make(f"ALE/{config.game}-v5", frameskip=1, render_mode=render_mode)
+        else:
+            env = make_atari(config.game, render_mode=render_mode)
         return env if change is None else change(env)
+
+    if config.obs == "pixels":
+        # SB3's pipeline but for the random number of no-ops, in place of sticky actions.
+        pixels = make_vec_env(
+            frames, count, seed, wrapper_class=AtariWrapper, wrapper_kwargs={"noop_max": 0}
+        )
+        return VecTransposeImage(VecFrameStack(pixels, 4))
 
     def play(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         """What SB3's `AtariWrapper` does for pixels besides shrinking them."""
@@ -78,11 +92,9 @@ def make_envs(
         from silot_gym.baselines.component_vec_wrapper import ComponentVecWrapper
 
         envs = make_vec_env(frames, count, seed, wrapper_class=play)
-        assert config.checkpoint is not None  # only pixels do without
+        assert config.checkpoint is not None  # as `AgentConfig.resolve` has it
         envs = ComponentVecWrapper(envs, config.game, config.checkpoint, attributes=VIEW_ATTRIBUTES)
     else:
         envs = make_vec_env(frames, count, seed, wrapper_class=play)
-        envs = SILOTVecWrapper(
-            envs, checkpoint or config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device
-        )
+        envs = SILOTVecWrapper(envs, config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device)
     return SlotVector(envs) if config.view == "vector" else envs
