@@ -1,11 +1,15 @@
 """What tests of several modules share."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
+from silot_gym.object_types import ObjectTypes
 
 TINY = ModelConfig(
     glimpse_size=4,
@@ -30,4 +34,16 @@ def tiny_checkpoint(tmp_path_factory):
     kept.bias += 1
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     Checkpoint(model, FrameConfig(game=None, height=210, width=160), num_slots=64).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def typed_checkpoint(tiny_checkpoint, tmp_path_factory):
+    """The same with two types of objects: those less than a tenth of the frame wide, and others."""
+    projection = np.zeros((TINY.what_dim + 2, 1), np.float32)
+    projection[-2] = 1  # the logarithm of the width
+    centres = np.log(np.array([[0.05], [0.2]], np.float32))
+    types = ObjectTypes(centres, projection, most=np.array([3, 2]), names=("small", "wide"))
+    folder = tmp_path_factory.mktemp("checkpoints") / "typed"
+    replace(Checkpoint.load(tiny_checkpoint), types=types).save(folder)
     return folder
