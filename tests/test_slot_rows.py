@@ -142,9 +142,10 @@ def random_scenes(rng, lanes, steps):
         table[..., LAYOUT["velocity"]] = rng.uniform(-1, 1, (lanes, SLOTS, 2))
         table[ids < 0] = 0
         kinds = np.where(ids < 0, -1, types)
-        yield table, [
-            {"track_id": ids[n].copy(), "category": kinds[n].copy()} for n in range(lanes)
-        ]
+        yield (
+            table,
+            [{"track_id": ids[n].copy(), "category": kinds[n].copy()} for n in range(lanes)],
+        )
 
 
 def test_vectors_are_in_their_space_and_lanes_do_not_mix():

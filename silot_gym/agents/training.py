@@ -107,12 +107,8 @@ def train(
     """
     _check_folder(config, run, resume)
     envs = make_envs(config, config.envs, config.seed, device=device)
-    judges = make_envs(
-        config,
-        min(config.envs, eval_episodes),
-        config.seed + EVALUATION_SEED,
-        device=device,
-    )
+    judge_seed = config.seed + EVALUATION_SEED
+    judges = make_envs(config, min(config.envs, eval_episodes), judge_seed, device=device)
     if config.settings.normalize_rewards:
         envs = VecNormalize(envs, norm_obs=False, gamma=config.settings.gamma)
         # `EvalCallback` wants both to be wrapped alike.
@@ -126,23 +122,19 @@ def train(
         run.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(run.config_file, config.to_json().encode())
         every = max(1, eval_every // config.envs)
-        callbacks: list[BaseCallback] = [
-            EpisodeLog(run.episodes_file),
-            EvalCallback(
-                judges,
-                n_eval_episodes=eval_episodes,
-                eval_freq=every,
-                deterministic=config.settings.deterministic,
-                verbose=0,
-            ),
-            CheckpointCallback(every, str(run.checkpoints), "agent", save_vecnormalize=True),
-        ]
-        if progress:
-            callbacks.append(ProgressBarCallback())
+        judge = EvalCallback(
+            judges,
+            n_eval_episodes=eval_episodes,
+            eval_freq=every,
+            deterministic=config.settings.deterministic,
+            verbose=0,
+        )
+        save = CheckpointCallback(every, str(run.checkpoints), "agent", save_vecnormalize=True)
+        callbacks: list[BaseCallback] = [EpisodeLog(run.episodes_file), judge, save]
         if done < config.steps:
             agent.learn(
                 config.steps - done,
-                callbacks,
+                [*callbacks, ProgressBarCallback()] if progress else callbacks,
                 tb_log_name="tensorboard",
                 reset_num_timesteps=done == 0,
             )

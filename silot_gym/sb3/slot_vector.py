@@ -48,7 +48,8 @@ class SlotVector(VecEnvWrapper):
         space = venv.observation_space
         if not isinstance(space, Box) or len(space.shape) != 2:
             raise ValueError(
-                f"expected slots (K, D), got {space}: leave flatten and include_pixels at False"
+                f"expected slots (K, D), got {type(space).__name__} {space.shape}: leave flatten "
+                "and include_pixels at False"
             )
         # VecEnvWrapper finds attributes of the wrappers below.
         layout, types = venv.slot_layout, venv.types  # type: ignore[attr-defined]
