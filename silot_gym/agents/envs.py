@@ -48,8 +48,7 @@ def make_envs(
         device: Where SILOT runs, as torch names it.
         render_mode: As in `gym.make`.
         checkpoint: Folder or name of a checkpoint in place of the configuration's.
-        change: Wraps each game, below all else, to change how it looks or moves. It sees each
-            frame of the emulator for pixels, each pooled one for the others.
+        change: Wraps each game, below all else, to change how it looks or moves.
 
     Raises:
         ValueError: There is a checkpoint for an agent that needs none.
@@ -60,16 +59,15 @@ def make_envs(
         config = replace(config, checkpoint=checkpoint)
 
     def frames() -> gym.Env[Any, Any]:
-        if config.obs == "pixels":
-            env = gym.make(f"ALE/{config.game}-v5", frameskip=1, render_mode=render_mode)
-        else:
-            env = make_atari(config.game, render_mode=render_mode)
+        env = make_atari(config.game, render_mode=render_mode)
         return env if change is None else change(env)
 
     if config.obs == "pixels":
-        # SB3's pipeline but for the random number of no-ops, in place of sticky actions.
+        # SB3's pipeline but for the random number of no-ops, in place of sticky actions. Frames are
+        # skipped already: what counts the steps of episodes sees those of the agent.
+        shrink = {"noop_max": 0, "frame_skip": 1}
         pixels = make_vec_env(
-            frames, count, seed, wrapper_class=AtariWrapper, wrapper_kwargs={"noop_max": 0}
+            frames, count, seed, wrapper_class=AtariWrapper, wrapper_kwargs=shrink
         )
         return VecTransposeImage(VecFrameStack(pixels, 4))
 

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,10 @@ class AgentRun:
                 f"expected a trained agent, found no {self.agent_file}: finish the training with "
                 "--resume"
             )
-        agent = build(self.config(), envs, device)
+        with warnings.catch_warnings():
+            # That batches don't fit the number of environments matters in training only.
+            warnings.simplefilter("ignore")
+            agent = build(self.config(), envs, device)
         load_weights(agent, self.agent_file)
         return agent
 

@@ -25,7 +25,8 @@ def play(envs, steps):
     envs.reset()
     seen, games = [], []
     for _ in range(steps):
-        _, rewards, dones, infos = envs.step(rng.integers(0, envs.action_space.n, envs.num_envs))
+        action = rng.integers(0, envs.action_space.n)  # the same in all lanes
+        _, rewards, dones, infos = envs.step(np.full(envs.num_envs, action))
         seen.append(np.stack([rewards, dones]))
         games += [(i["episode"]["r"], i["episode"]["l"]) for i in infos if "episode" in i]
     envs.close()

@@ -22,7 +22,7 @@ def run(tmp_path, monkeypatch):
     run = AgentRun(tmp_path)
     config = small_config(steps=500)
     run.config_file.write_text(config.to_json())
-    build(config, toy.make_envs(config, 1, 0), "cpu").save(run.agent_file)
+    build(config, toy.make_envs(config, 2, 0), "cpu").save(run.agent_file)
     return run, seen
 
 
