@@ -9,10 +9,12 @@ require("agents", "ale_py", "cv2", "rich", "stable_baselines3", "tensorboard", "
 
 # isort: split
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tqdm import TqdmExperimentalWarning
 
 from silot_gym.agents.config import AgentConfig, Observation, View, default_folder
 from silot_gym.agents.evaluation import describe, evaluate
@@ -74,6 +76,8 @@ def main(args: Args) -> None:
             option = name.replace("_", "-")
             raise ValueError(f"expected --{option} of at least {least}, got {value}")
     check_device(args.device)
+    # Stable-Baselines3's bar is of this kind.
+    warnings.simplefilter("ignore", TqdmExperimentalWarning)
     torch.set_num_threads(args.threads)
     config = AgentConfig.resolve(
         game=args.game,

@@ -69,6 +69,7 @@ class SlotVector(VecEnvWrapper):
     def reset(self) -> NDArray[np.float32]:
         """Starts all episodes, with no object in any row."""
         slots: Any = self.venv.reset()
+        self.reset_infos = self.venv.reset_infos
         lanes = np.arange(self.num_envs)
         self.view.forget(lanes)
         return self.view.look(slots, [info["objects"] for info in self.venv.reset_infos], lanes)

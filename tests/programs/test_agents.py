@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents import plot, train
 from silot_gym.agents.config import AgentConfig
-from silot_gym.agents.run import AgentRun
+from silot_gym.agents.envs import make_envs
+from silot_gym.agents.run import AgentRun, build
 from silot_gym.baselines import component_vec_wrapper
 
 ROOT = Path(__file__).parents[2]
@@ -71,12 +73,7 @@ def test_an_agent_trains_on_slots(finished, typed_checkpoint):
 
 @pytest.mark.parametrize(
     ("obs", "view", "algo"),
-    [
-        ("slots", "attention", "dqn"),
-        ("slots", "deepset", "a2c"),
-        ("components", "vector", "a2c"),
-        ("pixels", None, "ppo"),
-    ],
+    [("slots", "attention", "dqn"), ("components", "deepset", "a2c"), ("pixels", None, "ppo")],
 )
 def test_agents_of_all_kinds_train(
     obs, view, algo, typed_checkpoint, tmp_path, monkeypatch, capsys
@@ -87,25 +84,23 @@ def test_agents_of_all_kinds_train(
     # By default, the folder is named for what it holds.
     monkeypatch.chdir(tmp_path)
     given = arguments(None, algo, obs=obs, view=view, checkpoint=checkpoint)
-    # Long enough for episodes of the training to end.
-    train.main(dataclasses.replace(given, steps=500 if obs == "pixels" else 128))
+    # Long enough for episodes of the training to end, where these are looked at.
+    pixels = obs == "pixels"
+    train.main(dataclasses.replace(given, steps=512 if pixels else 128, progress=pixels))
     component_vec_wrapper.component_types.cache_clear()
     out = tmp_path / "runs" / f"Breakout-{obs}-{algo}-5"
     assert json.loads((out / "evaluation.json").read_text())["obs"] == obs
     assert list(out.glob("tensorboard*/events*"))
-    assert capsys.readouterr().out.startswith(f"Breakout on {obs}: return ")
-    if obs == "pixels":
-        episodes = list(csv.DictReader((out / "episodes.csv").open()))
-        # Five lives of a game take some dozens of the agent's steps each.
-        assert episodes and all(100 < int(row["length"]) < 400 for row in episodes)
-
-
-def test_progress_is_shown(tmp_path):
-    options = ["--game", "Breakout", "--obs", "pixels", "--out", tmp_path / "agent", "--steps", 32]
-    done = program("train.py", *options, "--envs", 1, "--eval-episodes", 2, "--set", *SMALL["ppo"])
-    assert done.returncode == 0, done.stderr
-    shown = (done.stdout + done.stderr).replace(" ", "")
-    assert "32/32" in shown and "evaluation:100%" in shown
+    shown = capsys.readouterr()
+    assert f"Breakout on {obs}: return " in shown.out
+    if not pixels:
+        assert shown.err == ""
+        return
+    bars = (shown.out + shown.err).replace(" ", "")
+    assert "512/512" in bars and "evaluation:100%" in bars
+    episodes = list(csv.DictReader((out / "episodes.csv").open()))
+    # Five lives of a game take some dozens of the agent's steps each.
+    assert episodes and all(100 < int(row["length"]) < 400 for row in episodes)
 
 
 def ends_with(name, options, monkeypatch, capsys):
@@ -183,20 +178,24 @@ def test_a_folder_with_a_run_is_refused_and_only_the_same_run_resumed(
     assert after == before and returns[0] == returns[1]
 
 
-def test_an_interrupted_training_is_resumed(tmp_path, monkeypatch, capsys):
-    out = tmp_path / "agent"
-    given = arguments(out, obs="pixels", steps=160, eval_every=64)
-    train.main(given)
-    # As if it had been killed behind the last save.
-    saved = out / "checkpoints"
-    saved.mkdir()
-    agent = out / "agent.zip"
-    agent.rename(saved / "agent_128_steps.zip")
-    (out / "evaluation.json").unlink()
+def test_an_interrupted_training_is_resumed(tmp_path, capsys):
+    given = arguments(tmp_path / "agent", obs="pixels", steps=160)
+    changes = {"obs": "pixels", "view": None, "checkpoint": None, "algo": "ppo", "steps": 160}
+    config = AgentConfig.resolve("Breakout", changes=SMALL["ppo"], envs=2, seed=5, **changes)
+    # As if it had been killed behind a save.
+    unfinished = AgentRun(tmp_path / "agent")
+    unfinished.checkpoints.mkdir(parents=True)
+    unfinished.config_file.write_text(config.to_json())
+    envs = make_envs(config, 2, 5)
+    build(config, envs, "cpu").save(unfinished.checkpoints / "agent_128_steps.zip")
+    envs.close()
     with pytest.raises(ValueError, match="already holds a run"):
         train.main(given)
     train.main(dataclasses.replace(given, resume=True))
-    assert agent.is_file() and not saved.exists()
+    assert unfinished.agent_file.is_file() and not unfinished.checkpoints.exists()
+    (events,) = unfinished.folder.glob("tensorboard*")
+    steps = EventAccumulator(str(events)).Reload().Scalars("time/fps")
+    assert [event.step for event in steps] == [160]
     assert "after 160 steps" in capsys.readouterr().out
 
 
