@@ -39,11 +39,12 @@ def tiny_checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def typed_checkpoint(tiny_checkpoint, tmp_path_factory):
-    """The same with two types of objects: those less than a tenth of the frame wide, and others."""
-    projection = np.zeros((TINY.what_dim + 2, 1), np.float32)
-    projection[-2] = 1  # the logarithm of the width
-    centres = np.log(np.array([[0.05], [0.2]], np.float32))
-    types = ObjectTypes(centres, projection, most=np.array([3, 2]), names=("small", "wide"))
+    """The same with three types, told apart by the first feature; two of them have names."""
+    centres = np.zeros((3, TINY.what_dim + 2), np.float32)
+    centres[:, 0] = -0.01, 0, 0.01
+    projection = np.zeros((TINY.what_dim + 2,) * 2, np.float32)
+    projection[0, 0] = 1
+    types = ObjectTypes(centres, projection, np.ones(3, np.int64), ("low", "", "high"))
     folder = tmp_path_factory.mktemp("checkpoints") / "typed"
     replace(Checkpoint.load(tiny_checkpoint), types=types).save(folder)
     return folder

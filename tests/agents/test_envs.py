@@ -55,7 +55,7 @@ def test_lanes_and_seeds_differ():
 
 
 def test_shapes_of_the_observations(slots):
-    for view, shape in (("vector", (1, (3 + 2) * 2 * 7)), ("deepset", (1, 64, 7 + 2))):
+    for view, shape in (("vector", (1, 3 * 2 * 7)), ("deepset", (1, 64, 7 + 3))):
         envs = make_envs(dataclasses.replace(slots, view=view), 1, 0)
         assert envs.reset().shape == shape
         envs.close()
@@ -82,7 +82,7 @@ def test_games_can_be_changed_for_all(slots):
 def test_another_checkpoint_can_be_looked_through(slots):
     config = AgentConfig("Breakout", view="deepset", checkpoint="Breakout")
     envs = make_envs(config, 1, 0, checkpoint=slots.checkpoint)
-    assert envs.reset().shape == (1, 64, 9)  # with the other's number of slots
+    assert envs.reset().shape == (1, 64, 10)  # with the other's number of slots
     envs.close()
     with pytest.raises(ValueError, match="expected no checkpoint for an agent on pixels: Pong"):
         make_envs(PIXELS, 1, 0, checkpoint="Pong")

@@ -119,7 +119,7 @@ def test_what_makes_no_vector_is_refused(typed_checkpoint):
     flat = slots(typed_checkpoint, flatten=True)
     with pytest.raises(ValueError, match=r"expected slots \(K, D\).*leave flatten"):
         SlotVector(flat)
-    with pytest.raises(ValueError, match="expected rows for each of 2 types, got"):
+    with pytest.raises(ValueError, match="expected rows for each of 3 types, got"):
         SlotVector(slots(typed_checkpoint), [1])
     with pytest.raises(ValueError, match="expected rows and history of at least 1"):
         SlotVector(slots(typed_checkpoint), history=0)
