@@ -9,10 +9,11 @@ require("agents", "matplotlib", "stable_baselines3", "tyro")
 
 # isort: split
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from silot_gym.agents.config import AgentConfig
 from silot_gym.agents.curves import plot_curves
 from silot_gym.agents.run import AgentRun
 from silot_gym.programs import run
@@ -32,16 +33,20 @@ class Args:
 
 def main(args: Args) -> None:
     """Groups the runs and draws them."""
-    groups: dict[str, list[AgentRun]] = defaultdict(list)
-    games = set()
+    groups: dict[AgentConfig, list[AgentRun]] = defaultdict(list)
     for folder in args.runs:
         config = AgentRun(folder).config()
-        games.add(config.game)
-        view = "" if config.obs == "pixels" or config.view == "vector" else f" ({config.view})"
-        groups[f"{config.obs}{view}, {config.algo}"].append(AgentRun(folder))
+        groups[replace(config, seed=0)].append(AgentRun(folder))
+    games = {config.game for config in groups}
     if len(games) != 1:
         raise ValueError(f"expected --runs of one game, got {sorted(games)}")
-    plot_curves(dict(groups), args.out, games.pop(), args.clock)
+    lines: dict[str, list[AgentRun]] = {}
+    for config, runs in groups.items():
+        view = "" if config.obs == "pixels" or config.view == "vector" else f" ({config.view})"
+        name = f"{config.obs}{view}, {config.algo}"
+        # Settings that are not the same are told apart by the folder's name.
+        lines[f"{name}, {runs[0].folder.name}" if name in lines else name] = runs
+    plot_curves(lines, args.out, games.pop(), args.clock)
     print(f"curves: {args.out}")
 
 

@@ -9,10 +9,12 @@ require("agents", "ale_py", "cv2", "rich", "stable_baselines3", "tensorboard", "
 
 # isort: split
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tqdm import TqdmExperimentalWarning
 
 from silot_gym.agents.config import AgentConfig, Observation, View, default_folder
 from silot_gym.agents.evaluation import describe, evaluate
@@ -39,7 +41,8 @@ class Args:
     """How the network reads objects: as a vector ordered by type (the default), as a set by
     attention, or as a deep set."""
     checkpoint: str | None = None
-    """Folder or bundled name of the checkpoint; by default the one that is bundled for the game."""
+    """Folder or bundled name of the checkpoint, for slots and components; by default the one that
+    is bundled for the game."""
     algo: Algorithm = "ppo"
     """The algorithm of Stable-Baselines3."""
     set: tuple[str, ...] = ()
@@ -67,10 +70,14 @@ class Args:
 
 def main(args: Args) -> None:
     """Trains, saves and evaluates an agent."""
-    for name in ("eval_every", "eval_episodes", "threads"):
-        if (value := getattr(args, name)) < 1:
-            raise ValueError(f"expected --{name.replace('_', '-')} of at least 1, got {value}")
+    # One episode would have no spread.
+    for name, least in (("eval_every", 1), ("eval_episodes", 2), ("threads", 1)):
+        if (value := getattr(args, name)) < least:
+            option = name.replace("_", "-")
+            raise ValueError(f"expected --{option} of at least {least}, got {value}")
     check_device(args.device)
+    # Stable-Baselines3's bar is of this kind.
+    warnings.simplefilter("ignore", TqdmExperimentalWarning)
     torch.set_num_threads(args.threads)
     config = AgentConfig.resolve(
         game=args.game,

@@ -38,8 +38,8 @@ class ObjectTypes:
     Attributes:
         centres: (N, D) float32.
         projection: (A + 2, D) float32, from `looks` to the space of the centres.
-        most: (N,) int64, the most objects of each type that were seen at once in a frame where
-            the types were found.
+        most: (N,) int64, the most objects of each type that were seen at once where the types were
+            found, but for rare frames.
         names: N names, "" for a type without one.
     """
 

@@ -23,7 +23,7 @@ class SlotRows:
 
     There is a fixed number of rows for each type of object, types in their order. An object gets
     the first free row of its type, older objects first, and keeps it while it is tracked. Objects
-    for which there is no row are left out.
+    for which there is no row are left out. Where no types are known, all objects are of the first.
 
     A row has, for this step and each of `history - 1` steps before, the object's presence in
     [0, 1]; centre x and y from -1 (left, top) to 1; width and height in [0, 1] of the frame; and
@@ -89,26 +89,30 @@ class SlotRows:
             layout: The wrapper's `slot_layout`.
             types: The wrapper's types of objects.
             lanes: Number of streams.
-            rows: Rows for each type; by default as many as there were objects of the type in a
-                frame when types were found.
+            rows: Rows for each type, or for all objects if no types are known; by default as many
+                as there were objects of the type in a frame when types were found.
             history: Steps that are seen, this one included.
 
         Raises:
             ValueError: The observations are no slots (K, D), there are no types to tell how many
-                rows there should be, or an argument is below 1.
+                rows there should be, or an argument is below 1 or not one for each type.
         """
         if not isinstance(space, Box) or len(space.shape) != 2:
             raise ValueError(
-                f"expected slots (K, D), got {space}: leave flatten and include_pixels at False"
+                f"expected slots (K, D), got {type(space).__name__} {space.shape}: leave flatten "
+                "and include_pixels at False"
             )
-        if rows is not None:
-            return cls(lanes, space.shape[0], layout, rows, history)
-        if types is None:
-            raise ValueError(
-                "expected a checkpoint with types of objects, got one without: "
-                f"{FIND}, or say how many rows with rows=[...]"
-            )
-        return cls(lanes, space.shape[0], layout, types.most, history)
+        if rows is None:
+            if types is None:
+                raise ValueError(
+                    "expected a checkpoint with types of objects, got one without: "
+                    f"{FIND}, or say how many rows with rows=[...]"
+                )
+            rows = types.most.tolist()
+        expected = 1 if types is None else len(types.most)
+        if len(rows) != expected:
+            raise ValueError(f"expected rows for each of {expected} types, got {tuple(rows)}")
+        return cls(lanes, space.shape[0], layout, rows, history)
 
     def forget(self, lanes: NDArray[np.intp]) -> None:
         """Empties all rows of some lanes."""
@@ -132,7 +136,7 @@ class SlotRows:
             Their vectors, (n, rows * history * 7).
         """
         ids = np.stack([of_lane["track_id"] for of_lane in objects])
-        category = np.stack([of_lane["category"] for of_lane in objects])
+        category = np.maximum(0, np.stack([of_lane["category"] for of_lane in objects]))
         seen = slots[..., self._columns]
         seen[..., 1:3] = 2 * seen[..., 1:3] - (ids >= 0)[..., None]
         seen[..., 5:] = np.clip(VELOCITY_SCALE * seen[..., 5:], -1, 1)

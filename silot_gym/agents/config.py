@@ -4,7 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from silot_gym.agents.settings import SETTINGS, Algorithm, Settings
 from silot_gym.atari import resolve_game
@@ -27,7 +27,8 @@ class AgentConfig:
             memory.
         view: How the policy's network reads objects: as one vector ordered by type, as a set by
             attention, or as a deep set.
-        checkpoint: Absolute path of a checkpoint, or the name of a bundled one; None for pixels.
+        checkpoint: Absolute path of a checkpoint, or the name of a bundled one; None for pixels and
+            memory.
         rows: How many objects of each type the vector of an agent on slots has room for; None for
             other views, and for components and memory, where the types say.
         algo: The algorithm of Stable-Baselines3.
@@ -83,10 +84,11 @@ class AgentConfig:
             if value < least:
                 raise ValueError(f"expected --{name} of at least {least}, got {value}")
         rows = None
-        if obs == "pixels":
-            for option, given in (("checkpoint", checkpoint), ("view", view)):
-                if given is not None:
-                    raise ValueError(f"expected no --{option} with --obs pixels, got {given!r}")
+        if obs == "pixels" and view is not None:
+            raise ValueError(f"expected no --view with --obs pixels, got {view!r}")
+        if obs in ("pixels", "memory"):
+            if checkpoint is not None:
+                raise ValueError(f"expected no --checkpoint with --obs {obs}, got {checkpoint!r}")
         else:
             # A bundled checkpoint is recorded by its name, which means the same on any machine.
             folder = folder_of(game if checkpoint is None else checkpoint)
@@ -114,7 +116,10 @@ class AgentConfig:
             settings = values.pop("settings")
             for part in (values, settings):
                 part |= {name: tuple(v) for name, v in part.items() if isinstance(v, list)}
-            return cls(**values, settings=SETTINGS[values["algo"]](**settings))
+            config = cls(**values, settings=SETTINGS[values["algo"]](**settings))
+            if config.obs not in get_args(Observation) or config.view not in get_args(View):
+                raise ValueError(f"{config.obs} {config.view}")
+            return config
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"expected the configuration of an agent, got {error!r}") from None
 
@@ -134,7 +139,7 @@ def changed(settings: Kind, changes: tuple[str, ...]) -> Kind:
     """Settings with some of them set by `name=value`, the value as in JSON.
 
     Raises:
-        ValueError: There is no such setting, or the value is of another type.
+        ValueError: There is no such setting, or the value is of another type or out of range.
     """
     fields = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     values: dict[str, Any] = {}
@@ -150,8 +155,8 @@ def changed(settings: Kind, changes: tuple[str, ...]) -> Kind:
         except (ValueError, TypeError):
             value = None
         if type(value) is not type(fields[name]):
-            kind = type(fields[name]).__name__
-            raise ValueError(f"expected --set {name}={fields[name]!r} or another {kind}: {change}")
+            kind, default = type(fields[name]).__name__, json.dumps(fields[name])
+            raise ValueError(f"expected --set {name}={default} or another {kind}, got {change}")
         values[name] = value
     return dataclasses.replace(settings, **values)
 

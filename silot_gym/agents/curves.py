@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from silot_gym.agents.run import AgentRun
+from silot_gym.agents.training import EPISODE_COLUMNS
 
 POINTS = 200
 """Points of a curve."""
@@ -26,7 +27,7 @@ def read_episodes(run: AgentRun) -> Episodes:
     """The columns of `episodes.csv`, one value for each episode of the training.
 
     Raises:
-        ValueError: The folder has no such file, or no episode was finished.
+        ValueError: The folder has no such file, it is damaged, or no episode was finished.
     """
     if not run.episodes_file.is_file():
         raise ValueError(f"expected a run of agents/train.py, found no {run.episodes_file}")
@@ -34,7 +35,12 @@ def read_episodes(run: AgentRun) -> Episodes:
         rows = list(csv.DictReader(file))
     if not rows:
         raise ValueError(f"{run.episodes_file}: expected finished episodes, found none")
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    try:
+        return {name: np.array([float(row[name]) for row in rows]) for name in EPISODE_COLUMNS}
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{run.episodes_file}: expected a number for each of {EPISODE_COLUMNS} in each line"
+        ) from None
 
 
 def curve(episodes: Episodes, over: str, grid: NDArray[np.float64]) -> Curve:
@@ -64,13 +70,18 @@ def draw_curves(axes: Axes, groups: Mapping[str, Sequence[Episodes]], over: str)
         axes: Where to.
         groups: Episodes of the runs of each group, by its name.
         over: As in `curve`.
+
+    Raises:
+        ValueError: A run of a group ended before another one's first episode did.
     """
     # Minutes, as nobody reads thousands of seconds.
     unit = 1.0 if over == "steps" else 60.0
     for (name, runs), colour in zip(groups.items(), COLOURS * len(groups), strict=False):
         end = min(episodes[over][-1] for episodes in runs)
         start = max(episodes[over][0] for episodes in runs)
-        grid = np.linspace(start, max(start, end), POINTS)
+        if start > end:
+            raise ValueError(f"expected runs that overlap in {over}, for {name} they don't")
+        grid = np.linspace(start, end, POINTS)
         means = np.stack([curve(episodes, over, grid)[1] for episodes in runs])
         label = name if len(runs) == 1 else f"{name}, {len(runs)} seeds"
         axes.plot(grid / unit, means.mean(0), color=colour, label=label)
@@ -92,7 +103,7 @@ def plot_curves(
         clock: The column of time, `seconds` or `cpu_seconds`.
 
     Raises:
-        ValueError: A run has no episodes.
+        ValueError: A run has no episodes, or those of a group have no time in common.
     """
     episodes = {name: [read_episodes(run) for run in runs] for name, runs in groups.items()}
     figure = Figure(figsize=(10, 3.6), layout="constrained")

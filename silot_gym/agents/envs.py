@@ -1,11 +1,17 @@
 """The environments of an agent: the same game, steps and rewards, whatever it observes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
-from stable_baselines3.common.atari_wrappers import ClipRewardEnv, EpisodicLifeEnv, FireResetEnv
-from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.atari_wrappers import (
+    AtariWrapper,
+    ClipRewardEnv,
+    EpisodicLifeEnv,
+    FireResetEnv,
+)
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
 
 from silot_gym.agents.config import AgentConfig
@@ -43,21 +49,27 @@ def make_envs(
         render_mode: As in `gym.make`.
         checkpoint: Folder or name of a checkpoint in place of the configuration's.
         change: Wraps each game, below all else, to change how it looks or moves.
+
+    Raises:
+        ValueError: There is a checkpoint for an agent that needs none.
     """
-    if config.obs == "pixels":
-        pixels = make_atari_env(
-            f"ALE/{config.game}-v5",
-            count,
-            seed,
-            # SB3's pipeline but for the random number of no-ops, in place of sticky actions.
-            wrapper_kwargs={"noop_max": 0},
-            env_kwargs={"frameskip": 1, "render_mode": render_mode},
-        )
-        return VecTransposeImage(VecFrameStack(pixels, 4))
+    if checkpoint is not None:
+        if config.checkpoint is None:
+            raise ValueError(f"expected no checkpoint for an agent on {config.obs}: {checkpoint}")
+        config = replace(config, checkpoint=checkpoint)
 
     def frames() -> gym.Env[Any, Any]:
         env = make_atari(config.game, render_mode=render_mode)
         return env if change is None else change(env)
+
+    if config.obs == "pixels":
+        # SB3's pipeline but for the random number of no-ops, in place of sticky actions. Frames are
+        # skipped already: what counts the steps of episodes sees those of the agent.
+        shrink = {"noop_max": 0, "frame_skip": 1}
+        pixels = make_vec_env(
+            frames, count, seed, wrapper_class=AtariWrapper, wrapper_kwargs=shrink
+        )
+        return VecTransposeImage(VecFrameStack(pixels, 4))
 
     envs: VecEnv
     if config.obs == "memory":
@@ -71,13 +83,11 @@ def make_envs(
         from silot_gym.baselines.component_vec_wrapper import ComponentVecWrapper
 
         envs = make_vec_env(frames, count, seed, wrapper_class=for_training)
-        assert config.checkpoint is not None  # only pixels do without
+        assert config.checkpoint is not None  # as `AgentConfig.resolve` has it
         envs = ComponentVecWrapper(envs, config.game, config.checkpoint, attributes=VIEW_ATTRIBUTES)
     else:
         envs = make_vec_env(frames, count, seed, wrapper_class=for_training)
-        envs = SILOTVecWrapper(
-            envs, checkpoint or config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device
-        )
+        envs = SILOTVecWrapper(envs, config.checkpoint, attributes=VIEW_ATTRIBUTES, device=device)
     return SlotVector(envs, config.rows) if config.view == "vector" else envs
 
 

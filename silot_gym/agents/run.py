@@ -1,6 +1,8 @@
 """An agent's run folder: what is in it, and how an agent comes back from it."""
 
+import pickle
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,8 @@ class AgentRun:
     Attributes:
         folder: It holds `agent.json` (the configuration, as `AgentConfig.to_json`), `agent.zip`
             (the trained agent, for Stable-Baselines3's `load`), `episodes.csv` (every episode of
-            the training), `evaluations.npz` (of `EvalCallback`), `evaluation.json` (the last one),
-            and while training goes on `checkpoints/`, from which it can be resumed.
+            the training), `evaluation.json` (of the trained agent), TensorBoard's files, and while
+            training goes on `checkpoints/`, from which it can be resumed.
     """
 
     folder: Path
@@ -80,7 +82,10 @@ class AgentRun:
                 f"expected a trained agent, found no {self.agent_file}: finish the training with "
                 "--resume"
             )
-        agent = build(self.config(), envs, device)
+        with warnings.catch_warnings():
+            # That batches don't fit the number of environments matters in training only.
+            warnings.simplefilter("ignore")
+            agent = build(self.config(), envs, device)
         load_weights(agent, self.agent_file)
         return agent
 
@@ -98,15 +103,18 @@ class AgentRun:
         Returns:
             The number of steps that are done; 0 if nothing was saved.
         """
+        rewards = agent.get_vec_normalize_env()
         for steps in self.saved_steps():
             try:
-                load_weights(agent, self.checkpoints / f"agent_{steps}_steps.zip")
-                rewards = agent.get_vec_normalize_env()
                 if rewards is not None:
                     file = self.checkpoints / f"agent_vecnormalize_{steps}_steps.pkl"
-                    rewards.ret_rms = VecNormalize.load(str(file), rewards.venv).ret_rms
-            except (ValueError, OSError, EOFError):
+                    scale = VecNormalize.load(str(file), rewards.venv).ret_rms
+                # The weights come last, so that what is passed over leaves no trace.
+                load_weights(agent, self.checkpoints / f"agent_{steps}_steps.zip")
+            except (ValueError, OSError, EOFError, pickle.UnpicklingError):
                 continue
+            if rewards is not None:
+                rewards.ret_rms = scale
             agent.num_timesteps = steps
             return steps
         return 0
@@ -115,23 +123,28 @@ class AgentRun:
 def build(
     config: AgentConfig, envs: VecEnv, device: str, tensorboard: Path | None = None
 ) -> BaseAlgorithm:
-    """An untrained agent."""
+    """An untrained agent.
+
+    Raises:
+        ValueError: Stable-Baselines3 refuses the settings.
+    """
     settings = config.settings
-    policy, network = "MlpPolicy", settings.network()
-    if config.obs == "pixels":
-        policy, network = "CnnPolicy", {}
-    elif config.view != "vector":
+    network = settings.network()
+    if config.obs != "pixels" and config.view != "vector":
         network["features_extractor_class"] = _EXTRACTORS[config.view]
     arguments: dict[str, Any] = settings.arguments(config.steps, envs.num_envs)
-    return settings.algorithm(
-        policy,
-        envs,
-        policy_kwargs=network,
-        seed=config.seed,
-        device=device,
-        tensorboard_log=None if tensorboard is None else str(tensorboard),
-        **arguments,
-    )
+    try:
+        return settings.algorithm(
+            "CnnPolicy" if config.obs == "pixels" else "MlpPolicy",
+            envs,
+            policy_kwargs=network,
+            seed=config.seed,
+            device=device,
+            tensorboard_log=None if tensorboard is None else str(tensorboard),
+            **arguments,
+        )
+    except AssertionError as error:  # so it checks its arguments
+        raise ValueError(f"expected other settings of {config.algo}: {error}") from None
 
 
 def load_weights(agent: BaseAlgorithm, file: Path) -> None:

@@ -1,6 +1,7 @@
 """Hyper-parameters of agents: one dataclass for each algorithm of Stable-Baselines3."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -36,6 +37,16 @@ class Settings:
     deterministic: bool = False
     """Whether the best action is taken in evaluation; if not, one is drawn as in training."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers that no algorithm takes."""
+        for name, value in vars(self).items():
+            least = 0 if isinstance(value, float) or name == "learning_starts" else 1
+            for number in value if isinstance(value, tuple) else [value]:
+                if isinstance(value, tuple) and type(number) is not int:
+                    raise ValueError(f"expected whole numbers in {name}, got {number!r}")
+                if type(number) is not bool and not least <= number < math.inf:
+                    raise ValueError(f"expected {name} of at least {least}, got {number}")
+
     def arguments(self, steps: int, envs: int) -> dict[str, Any]:
         """Keyword arguments of the algorithm, all but `policy_kwargs`.
 
@@ -48,7 +59,7 @@ class Settings:
         }
 
     def network(self) -> dict[str, Any]:
-        """`policy_kwargs` for a view that is a vector or a set."""
+        """`policy_kwargs`, without the network that reads the observations."""
         return {"net_arch": list(self.net_arch), "activation_fn": nn.ReLU}
 
 

@@ -1,6 +1,8 @@
 """Trains an agent, and goes on with a training that was interrupted."""
 
 import csv
+import io
+import shutil
 import time
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from silot_gym.agents.config import AgentConfig
 from silot_gym.agents.envs import make_envs
-from silot_gym.agents.run import AgentRun, build
+from silot_gym.agents.run import AgentRun, build, load_weights
 from silot_gym.checkpoint import write_atomically
 
 EVALUATION_SEED = 10_000
@@ -40,8 +42,10 @@ class EpisodeLog(BaseCallback):
         rows: list[dict[str, str]] = []
         if self._file.exists():
             with self._file.open() as file:
-                # What came after the last save is trained again.
-                rows = [r for r in csv.DictReader(file) if int(r["steps"]) <= self.num_timesteps]
+                # What came after the last save is trained again. A killed process may have left
+                # half a line.
+                whole = [row for row in csv.DictReader(file) if None not in row.values()]
+                rows = [row for row in whole if int(row["steps"]) <= self.num_timesteps]
         if rows:
             self._since -= float(rows[-1]["seconds"])
             self._cpu_since -= float(rows[-1]["cpu_seconds"])
@@ -82,7 +86,8 @@ def train(
     """Trains an agent in a new folder, or goes on in one where that was begun.
 
     Going on starts new episodes, with the networks, the optimizer's state and the scale of
-    rewards as they were saved; DQN fills its replay buffer again.
+    rewards as they were saved; DQN fills its replay buffer again. A finished training is left as
+    it is.
 
     Args:
         config: What to train.
@@ -97,42 +102,39 @@ def train(
         The trained agent, which is saved, too.
 
     Raises:
-        ValueError: The folder holds a run that should not be resumed, or another one.
+        ValueError: The folder holds a run that should not be resumed, or another one; or
+            Stable-Baselines3 refuses the settings. Nothing is written then.
     """
-    _open(config, run, resume)
+    _check_folder(config, run, resume)
     envs = make_envs(config, config.envs, config.seed, device=device)
-    judges = make_envs(
-        config,
-        min(config.envs, eval_episodes),
-        config.seed + EVALUATION_SEED,
-        device=device,
-    )
+    judge_seed = config.seed + EVALUATION_SEED
+    judges = make_envs(config, min(config.envs, eval_episodes), judge_seed, device=device)
     if config.settings.normalize_rewards:
         envs = VecNormalize(envs, norm_obs=False, gamma=config.settings.gamma)
         # `EvalCallback` wants both to be wrapped alike.
         judges = VecNormalize(judges, training=False, norm_obs=False, norm_reward=False)
     try:
         agent = build(config, envs, device, tensorboard=run.folder)
+        if resume and run.agent_file.is_file():
+            load_weights(agent, run.agent_file)
+            return agent
         done = run.restore(agent) if resume else 0
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(run.config_file, config.to_json().encode())
         every = max(1, eval_every // config.envs)
-        callbacks: list[BaseCallback] = [
-            EpisodeLog(run.episodes_file),
-            EvalCallback(
-                judges,
-                n_eval_episodes=eval_episodes,
-                eval_freq=every,
-                log_path=str(run.folder),
-                deterministic=config.settings.deterministic,
-                verbose=0,
-            ),
-            CheckpointCallback(every, str(run.checkpoints), "agent", save_vecnormalize=True),
-        ]
-        if progress:
-            callbacks.append(ProgressBarCallback())
+        judge = EvalCallback(
+            judges,
+            n_eval_episodes=eval_episodes,
+            eval_freq=every,
+            deterministic=config.settings.deterministic,
+            verbose=0,
+        )
+        save = CheckpointCallback(every, str(run.checkpoints), "agent", save_vecnormalize=True)
+        callbacks: list[BaseCallback] = [EpisodeLog(run.episodes_file), judge, save]
         if done < config.steps:
             agent.learn(
                 config.steps - done,
-                callbacks,
+                [*callbacks, ProgressBarCallback()] if progress else callbacks,
                 tb_log_name="tensorboard",
                 reset_num_timesteps=done == 0,
             )
@@ -141,24 +143,27 @@ def train(
         judges.close()
     # What is only needed to train on is left out: it is twice as large as the networks.
     agent.policy.optimizer.state.clear()
-    agent.save(run.agent_file)
+    buffer = io.BytesIO()
+    agent.save(buffer)
+    write_atomically(run.agent_file, buffer.getvalue())
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
     return agent
 
 
-def _open(config: AgentConfig, run: AgentRun, resume: bool) -> None:
-    """Makes the folder, or sees that the run in it may be gone on with."""
+def _check_folder(config: AgentConfig, run: AgentRun, resume: bool) -> None:
+    """Raises ValueError unless the folder is free, or holds this run and it shall go on."""
     if resume:
         found = run.config()
         if found != config:
+            was, now = (vars(c) | vars(c.settings) for c in (found, config))
+            names = [n for n in was if n in now and n != "settings" and was[n] != now[n]]
+            expected, got = (", ".join(f"{n}={c[n]!r}" for n in names) for c in (was, now))
             raise ValueError(
-                f"{run.folder} holds another run: expected {found}, got {config}: resume it with "
+                f"{run.folder} holds another run: expected {expected}, got {got}: resume it with "
                 "its own arguments"
             )
-        return
-    if run.folder.exists() and any(run.folder.iterdir()):
+    elif run.folder.exists() and any(run.folder.iterdir()):
         raise ValueError(
             f"{run.folder} already holds a run: pass --resume to go on with it, or choose another "
             "--out"
         )
-    run.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(run.config_file, config.to_json().encode())

@@ -17,6 +17,10 @@ from silot_gym.tracker import Slots
 
 __all__ = ["ComponentTracker"]
 
+COLOUR_STEP = 0.3
+"""Most that a channel of a region's mean colour, from -1 to 1, changes between frames: two objects
+that touch become one region, which is neither of them."""
+
 
 class ComponentTracker:
     """Takes connected regions of what is no background for objects, and links them over time.
@@ -26,7 +30,8 @@ class ComponentTracker:
     edges or corners, whatever their colours: in pooled frames, a sprite that moves has several,
     and regions of one colour would cut it up. From frame to frame, the one-to-one assignment with
     the smallest sum of distances between centres decides which region goes on in which slot; none
-    moves further than 30 pixels. An object's `what` is its mean colour, each channel from -1 to 1.
+    moves further than 30 pixels or changes its mean colour much. An object's `what` is its mean
+    colour, each channel from -1 to 1.
     """
 
     what_dim = 3
@@ -63,6 +68,7 @@ class ComponentTracker:
         self._votes = None if types is None else TypeVotes(types, lanes, self.num_slots)
         self._ids = np.full((lanes, self.num_slots), -1)
         self._centre = np.zeros((lanes, self.num_slots, 2), np.float32)
+        self._colour = np.zeros((lanes, self.num_slots, 3), np.float32)
         self._next_id = np.zeros(lanes, np.int64)
 
     def reset(self, lanes: Sequence[int] | None = None) -> None:
@@ -82,7 +88,7 @@ class ComponentTracker:
         new = np.zeros((len(chosen), self.num_slots), bool)
         for n, lane in enumerate(chosen):
             regions, means = self._regions(drawn[n], frames[n])
-            slots, new[n], velocity[n] = self._link(lane, regions)
+            slots, new[n], velocity[n] = self._link(lane, regions, means)
             boxes[n, slots], what[n, slots] = regions, means
         extent = np.array([self._width, self._height], np.float32)
         size = (boxes[..., 2:] - boxes[..., :2]) / extent
@@ -118,12 +124,14 @@ class ComponentTracker:
         return boxes[largest], means[largest].astype(np.float32)
 
     def _link(
-        self, lane: int, boxes: NDArray[np.float32]
+        self, lane: int, boxes: NDArray[np.float32], colours: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float32]]:
         """Slots (R,) of the regions; which of all slots (K,) are new; and their moves (K, 2)."""
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         held = np.flatnonzero(self._ids[lane] >= 0)
-        regions, places = closest_pairs(cdist(centres, self._centre[lane, held]), MAX_STEP)
+        distance = cdist(centres, self._centre[lane, held])
+        distance[cdist(colours, self._colour[lane, held], "chebyshev") > COLOUR_STEP] = np.inf
+        regions, places = closest_pairs(distance, MAX_STEP)
         slots = np.full(len(boxes), -1)
         slots[regions] = held[places]
         born = np.flatnonzero(slots < 0)
@@ -136,7 +144,7 @@ class ComponentTracker:
         ids[slots[born]] = self._next_id[lane] + np.arange(len(born))
         self._next_id[lane] += len(born)
         self._ids[lane] = ids
-        self._centre[lane, slots] = centres
+        self._centre[lane, slots], self._colour[lane, slots] = centres, colours
         new = np.zeros(self.num_slots, bool)
         new[slots[born]] = True
         return slots, new, move

@@ -2,7 +2,7 @@
 
 from gymnasium.spaces import Box
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from torch import Tensor, cat, nn, zeros
+from torch import Tensor, cat, nn, randn
 
 __all__ = ["DeepSetExtractor", "SlotAttentionExtractor"]
 
@@ -45,7 +45,8 @@ class SlotAttentionExtractor(BaseFeaturesExtractor):
         """Makes the network; the features are (B, width)."""
         super().__init__(observation_space, features_dim=width)
         self.embed = nn.Linear(observation_space.shape[-1], width)
-        self.query = nn.Parameter(zeros(width))
+        # Small, as is usual; zeros would leave the weights of attention without a gradient.
+        self.query = nn.Parameter(0.02 * randn(width))
         self.layer = nn.TransformerEncoderLayer(
             width, heads, dim_feedforward=2 * width, dropout=0.0, batch_first=True, norm_first=True
         )

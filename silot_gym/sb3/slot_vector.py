@@ -36,12 +36,13 @@ class SlotVector(VecEnvWrapper):
 
         Args:
             venv: Its checkpoint knows types of objects.
-            rows: Rows for each type; by default as many as there were objects of the type in a
-                frame when types were found.
+            rows: Rows for each type, or for all objects if the checkpoint knows no types; by
+                default as many as there were objects of the type in a frame when types were found.
             history: Steps that are seen, this one included.
 
         Raises:
-            ValueError: The environments don't observe what is needed, or an argument is below 1.
+            ValueError: The environments don't observe what is needed, or an argument is below 1
+                or not one for each type.
         """
         # VecEnvWrapper finds attributes of the wrappers below.
         layout, types = venv.slot_layout, venv.types  # type: ignore[attr-defined]

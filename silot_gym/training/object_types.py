@@ -5,6 +5,7 @@ Differences are therefore measured in units of that change, and each track is on
 of its frames.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,9 @@ SAME_PLACE = 4.0
 """Pixels between the centres of what is taken for one object when types are carried over."""
 NOWHERE = 1e6
 """Where the centre of a type is that was not seen, so that no object is nearest to it."""
+USUAL = 0.95
+"""Share of the frames with objects of a type that show no more of them than `most` says. In a few
+frames one object is taken for two, or for another type."""
 STARTS = 10
 """Random starts of k-means, of which the best is taken."""
 
@@ -89,13 +93,11 @@ def find_types(
         projection.astype(np.float32),
         np.zeros(len(centres), np.int64),
     )
-    votes = np.zeros((len(means), len(types)))
-    np.add.at(votes, (track, types.classify(what, size)), 1)
     _, frame = np.unique(frame, return_inverse=True)
     at_once = np.zeros((frame.max() + 1, len(types)), np.int64)
-    np.add.at(at_once, (frame, votes.argmax(1)[track]), 1)
+    np.add.at(at_once, (frame, types.classify(what, size)), 1)
     order = at_once.sum(0).argsort(kind="stable")[::-1]
-    return replace(types, centres=types.centres[order], most=at_once.max(0)[order])
+    return replace(types, centres=types.centres[order], most=_usual_most(at_once)[order])
 
 
 def sightings(
@@ -182,6 +184,15 @@ def carried_over(
     return replace(
         old.types, centres=centres.astype(np.float32), projection=projection.astype(np.float32)
     )
+
+
+def _usual_most(at_once: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The most objects of each type at once, but for rare frames, of their numbers (F, types)."""
+    usual = []
+    for column in at_once.T:
+        shown = np.sort(column[column > 0])
+        usual.append(shown[math.ceil(USUAL * len(shown)) - 1] if len(shown) else 0)
+    return np.array(usual, np.int64)
 
 
 def _means(
