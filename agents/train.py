@@ -55,7 +55,7 @@ class Args:
     seed: int = 0
     """Of environments, network and actions."""
     eval_every: int = 100_000
-    """Steps between evaluations, and between saves to go on from."""
+    """Steps between evaluations."""
     eval_episodes: int = 20
     """Episodes of the evaluation at the end."""
     resume: bool = False

@@ -81,6 +81,7 @@ def train(
     device: str = "cpu",
     eval_every: int = 100_000,
     eval_episodes: int = 5,
+    save_every: int = 25_000,
     progress: bool = True,
 ) -> BaseAlgorithm:
     """Trains an agent in a new folder, or goes on in one where that was begun.
@@ -94,8 +95,9 @@ def train(
         run: Where to.
         resume: Whether to go on.
         device: Where the networks run, as torch names it.
-        eval_every: Steps between evaluations, and between saves.
+        eval_every: Steps between evaluations.
         eval_episodes: Episodes of each of these.
+        save_every: Steps between saves, which are what a killed training loses at most.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -129,7 +131,12 @@ def train(
             deterministic=config.settings.deterministic,
             verbose=0,
         )
-        save = CheckpointCallback(every, str(run.checkpoints), "agent", save_vecnormalize=True)
+        save = CheckpointCallback(
+            max(1, save_every // config.envs),
+            str(run.checkpoints),
+            "agent",
+            save_vecnormalize=True,
+        )
         callbacks: list[BaseCallback] = [EpisodeLog(run.episodes_file), judge, save]
         if done < config.steps:
             agent.learn(

@@ -21,7 +21,9 @@ def toys(monkeypatch):
 
 
 def go(config, run, **kwargs):
-    return train(config, run, eval_every=80, eval_episodes=1, progress=False, **kwargs)
+    return train(
+        config, run, eval_every=80, eval_episodes=1, save_every=80, progress=False, **kwargs
+    )
 
 
 def lines(run):
