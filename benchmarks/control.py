@@ -59,6 +59,8 @@ class Args:
     """Folder for the runs."""
     results: Path = Path("benchmarks/results")
     """Folder for the figures."""
+    progress: bool = True
+    """Whether to show progress bars."""
     train: bool = True
     """Whether to train what is missing; if not, the figures are of what is finished."""
 
@@ -96,6 +98,7 @@ def _train(args: Args, game: str, obs: str, seed: int) -> None:
         return
     command = [sys.executable, os.path.relpath(TRAIN), "--game", game, "--obs", obs]
     command += ["--seed", str(seed), "--steps", str(args.steps), "--out", str(agent_run.folder)]
+    command.append("--progress" if args.progress else "--no-progress")
     if agent_run.config_file.is_file():
         command.append("--resume")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
