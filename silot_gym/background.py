@@ -144,8 +144,7 @@ class Background:
             own = behind[sampled].expand_as(packed)[places]
             others = torch.cat([others, own[:, None]], 1)
         close = near(packed[places][:, None], others, self.tolerance).any(1)
-        lanes: list[int] = places[0][close].unique().tolist()  # type: ignore[no-untyped-call]
-        return lanes
+        return sorted(set(places[0][close].tolist()))
 
     def _close(self, packed: Tensor, behind: Tensor | None) -> Tensor:
         """Where frames have about a background's colour, or the one that is behind: bool."""

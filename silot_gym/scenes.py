@@ -126,7 +126,7 @@ class _Recolouring:
     """Finds in which colours frames show a background.
 
     A part is all that has one colour in a picture. In a frame it has the colour that is the median
-    of its pixels in each channel, so that objects on it do not matter.
+    of its pixels in each channel, if most of them have that, so that objects on it do not matter.
     """
 
     def __init__(self, background: Background, height: int, width: int) -> None:
@@ -159,10 +159,10 @@ class _Recolouring:
             in the picture that fits best.
         """
         known, tolerance = self._background, self._background.tolerance
-        number = int(known.scene(packed[None])) if len(known.pictures) > 1 else 0
+        number = int(known.scene(packed[None])) if len(self._pictures) > 1 else 0
         parts, palette = self._parts[number], self._palettes[number]
         large = torch.tensor([len(part) >= _LARGE * packed.numel() for part in parts])
-        shown = self._shown(packed, parts)
+        shown = self._shown(packed, number)
         changed = ~near(shown, palette, tolerance)
         changed &= ~near(shown[:, None], known.colours, tolerance).any(1)
         if not (changed & large.to(changed.device)).any():
@@ -171,7 +171,7 @@ class _Recolouring:
 
     def _in_colours_of(self, packed: Tensor, number: int) -> Background:
         picture, palette = self._pictures[number], self._palettes[number]
-        shown = self._shown(packed, self._parts[number])
+        shown = self._shown(packed, number)
 
         def recoloured(colours: Tensor) -> Tensor:
             place = torch.searchsorted(palette, colours.contiguous()).clamp(max=len(palette) - 1)
@@ -181,9 +181,13 @@ class _Recolouring:
         colours = recoloured(self._background.colours)
         return replace(self._background, colours=colours, pictures=other, stills=other)
 
-    @staticmethod
-    def _shown(packed: Tensor, parts: list[Tensor]) -> Tensor:
-        """The colours that parts have in a frame, (R,) packed."""
-        flat = packed.flatten()
-        some = (flat[part[:: 1 + len(part) // _LOOKED_AT]] for part in parts)
-        return pack_colours(torch.stack([unpack_colours(part).median(0).values for part in some]))
+    def _shown(self, packed: Tensor, number: int) -> Tensor:
+        """The colours that a picture's parts have in a frame, packed; their own if in doubt."""
+        flat, tolerance = packed.flatten(), self._background.tolerance
+        shown: Tensor = self._palettes[number].clone()
+        for i, part in enumerate(self._parts[number]):
+            some = flat[part[:: 1 + len(part) // _LOOKED_AT]]
+            colour = pack_colours(unpack_colours(some).median(0).values)
+            most = near(some, colour, tolerance).float().mean() > 0.5
+            shown[i] = torch.where(most, colour, shown[i])
+        return shown

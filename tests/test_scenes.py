@@ -119,3 +119,11 @@ def test_of_several_scenes_the_most_frequent_that_fits_is_recoloured() -> None:
     other = in_colours(with_ball(FIRST, 4), {BLUE: OTHER})
     drawn = UnknownScenes(background, lanes=1).drawn(packed(other))
     assert torch.equal(drawn[0], ball_at(4))
+
+
+def test_a_part_that_has_no_colour_of_its_own_is_as_it_was() -> None:
+    rng = np.random.default_rng(0)
+    frame = room(slice(0, 4))
+    frame[6:, :] = rng.integers(0, 256, (14, 30, 3))
+    drawn = UnknownScenes(Background.of([BLUE], [FIRST]), lanes=1).drawn(packed(frame))[0]
+    assert not drawn[:6].any() and drawn[6:].all()

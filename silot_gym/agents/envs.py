@@ -15,7 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
 
 from silot_gym.agents.config import AgentConfig
-from silot_gym.atari import make_atari
+from silot_gym.atari import PooledFrames, make_atari
 from silot_gym.sb3 import SILOTVecWrapper, SlotVector
 
 VIEW_ATTRIBUTES = ("presence", "where", "velocity", "category")
@@ -32,7 +32,8 @@ def make_envs(
     device: str = "cpu",
     render_mode: str | None = None,
     checkpoint: str | None = None,
-    change: Change | None = None,
+    look: Change | None = None,
+    dynamics: Change | None = None,
 ) -> VecEnv:
     """Environments that differ between kinds of observation in what is observed and nothing else.
 
@@ -48,7 +49,8 @@ def make_envs(
         device: Where SILOT runs, as torch names it.
         render_mode: As in `gym.make`.
         checkpoint: Folder or name of a checkpoint in place of the configuration's.
-        change: Wraps each game, below all else, to change how it looks or moves.
+        look: Wraps each game's frames, below what sees them, to change how it looks.
+        dynamics: Wraps each game at every emulator frame, to change how things move.
 
     Raises:
         ValueError: There is a checkpoint for an agent that needs none.
@@ -60,7 +62,10 @@ def make_envs(
 
     def frames() -> gym.Env[Any, Any]:
         env = make_atari(config.game, render_mode=render_mode)
-        return env if change is None else change(env)
+        if dynamics is not None:
+            game = gym.make(f"ALE/{config.game}-v5", frameskip=1, render_mode=render_mode)
+            env = PooledFrames(dynamics(game))
+        return env if look is None else look(env)
 
     if config.obs == "pixels":
         # SB3's pipeline but for the random number of no-ops, in place of sticky actions. Frames are

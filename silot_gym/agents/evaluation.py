@@ -27,7 +27,8 @@ def evaluate(
     *,
     seed: int = FINAL_SEED,
     checkpoint: str | None = None,
-    change: Change | None = None,
+    look: Change | None = None,
+    dynamics: Change | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Plays whole episodes on fresh seeds and sums up their returns.
@@ -38,7 +39,8 @@ def evaluate(
         device: Where the networks run, as torch names it.
         seed: Added to the run's seed.
         checkpoint: Folder or name of another checkpoint than the agent was trained with.
-        change: Changes the game, see `make_envs`.
+        look: Changes how the game looks, see `make_envs`.
+        dynamics: Changes how things move, likewise.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -53,7 +55,13 @@ def evaluate(
     config = run.config()
     seed += config.seed
     envs = make_envs(
-        config, min(LANES, episodes), seed, device=device, checkpoint=checkpoint, change=change
+        config,
+        min(LANES, episodes),
+        seed,
+        device=device,
+        checkpoint=checkpoint,
+        look=look,
+        dynamics=dynamics,
     )
     bar = tqdm(total=episodes, desc="evaluation", unit="game", disable=not progress)
 

@@ -69,7 +69,7 @@ class Dark(gym.ObservationWrapper):
 
 def test_games_can_be_changed_for_all(slots):
     for config in (PIXELS, AgentConfig("Breakout", view="deepset", checkpoint="Breakout")):
-        plain, dark = make_envs(config, 1, 0), make_envs(config, 1, 0, change=Dark)
+        plain, dark = make_envs(config, 1, 0), make_envs(config, 1, 0, look=Dark)
         assert plain.reset().any() and not dark.reset().any()
         plain.close()
         dark.close()
