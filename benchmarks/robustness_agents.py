@@ -78,14 +78,14 @@ def main(args: Args) -> None:
     print(f"figures: {out}")
 
 
-def changes_by_name(game: str) -> dict[str, dict[str, Change]]:
+def changes_by_name(game: str) -> dict[str, dict[str, Any]]:
     """What is done to a game, as arguments of `evaluate`: nothing, its looks, its dynamics."""
     looks = {name: {"look": partial(ChangedLook, change=name)} for name in changes_of(game)}
     moves = {name: {"dynamics": wrapper} for name, wrapper in DYNAMICS.get(game, {}).items()}
     return {RANDOM: {}, UNCHANGED: {}, **looks, **moves}
 
 
-def played(agent_run: AgentRun, args: Args, changes: dict[str, Change]) -> Figures:
+def played(agent_run: AgentRun, args: Args, changes: dict[str, Any]) -> Figures:
     """The agent's returns."""
     figures = evaluate(agent_run, args.episodes, progress=args.progress, **changes)
     return {name: figures[name] for name in ("mean_return", "interval", "returns")}
