@@ -17,7 +17,7 @@ from silot_gym.checkpoint import Checkpoint, CheckpointError
 from silot_gym.evaluation.held_out import enough_slots
 from silot_gym.evaluation.trackers import slot_tracks
 from silot_gym.frames import FrameConfig
-from silot_gym.model import SILOT
+from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import require, run
 from silot_gym.rollouts import RolloutError, RolloutStore, split
 from tests.tiny import TINY
@@ -57,6 +57,20 @@ def test_a_run_leaves_a_checkpoint_figures_a_film_and_curves(finished: Path) -> 
     assert (finished / collect_and_train.OVERLAY).stat().st_size > 1000
     assert list((finished / "tensorboard").glob("events*"))
     assert RolloutStore.open(finished / "rollouts").num_frames >= 200
+
+
+def test_a_run_goes_on_from_a_checkpoint(finished: Path, tmp_path: Path) -> None:
+    start = Checkpoint.load(finished)
+    finer = replace(arguments(tmp_path / "finer"), model=ModelConfig(), init_from=str(finished))
+    collect_and_train.main(replace(finer, steps=1, learning_rate=1e-9))
+    found = Checkpoint.load(tmp_path / "finer")
+    assert found.model.config == start.model.config
+    for name, value in start.model.state_dict().items():
+        assert torch.allclose(found.model.state_dict()[name], value, atol=1e-3), name
+    with pytest.raises(ValueError, match=r"expected --init-from made for .*Boxing"):
+        collect_and_train.main(replace(finer, game="Boxing", out=tmp_path / "boxing"))
+    with pytest.raises(ValueError, match=r"expected no --model with --init-from"):
+        collect_and_train.main(replace(finer, model=TINY, out=tmp_path / "model"))
 
 
 def test_the_same_seed_gives_the_same_weights(finished: Path, tmp_path: Path) -> None:

@@ -5,9 +5,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from silot_gym.atari import make_atari
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.rollouts import EpisodeBuilder
-from silot_gym.training.object_types import find_types, sightings, types_of_episodes
+from silot_gym.rollouts.policies import RandomPolicy
+from silot_gym.tracker import SlotTracker
+from silot_gym.training.object_types import (
+    carried_over,
+    find_types,
+    sightings,
+    types_of_episodes,
+)
 
 A = 6
 TRACKS, LENGTH = 20, 30
@@ -133,3 +141,37 @@ def test_a_checkpoint_sees_its_objects_in_episodes(tiny_checkpoint: Path) -> Non
     assert types_of_episodes(checkpoint, episodes) is not None
     blind = replace(checkpoint, presence_threshold=1.1)
     assert types_of_episodes(blind, episodes) is None
+
+
+def test_types_keep_their_numbers_when_another_checkpoint_sees_them() -> None:
+    env = make_atari("Pong")
+    builder = EpisodeBuilder()
+    policy = RandomPolicy(env)
+    policy.start(0)
+    frame, _ = env.reset(seed=0)
+    for t in range(150):
+        builder.add(frame, t - 1)
+        frame, *_ = env.step(policy.action(frame))
+    env.close()
+    episode = builder.build()
+    old = Checkpoint.load("Pong").with_names({0: "first"})
+    assert old.types is not None
+    # The other checkpoint looks at the same objects with a mind of its own.
+    other = Checkpoint.load("Pong")
+    other.model.discovery.what_head[-1].bias.data += 1.0
+    types = carried_over(old, replace(other, types=None), [episode])
+    assert types.names == old.types.names
+    np.testing.assert_array_equal(types.most, old.types.most)
+
+    trackers = SlotTracker(old), SlotTracker(replace(other, types=types))
+    same = []
+    for t in range(len(episode)):
+        shown = [tracker.step(episode.rgb(t, t + 1)) for tracker in trackers]
+        for box, category in zip(shown[0].boxes[0], shown[0].category[0], strict=True):
+            at = np.flatnonzero((np.abs(shown[1].boxes[0] - box) < 1).all(-1))
+            if category >= 0 and len(at):
+                same.append(shown[1].category[0, at[0]] == category)
+    assert len(same) > 200 and np.mean(same) > 0.95
+
+    with pytest.raises(ValueError, match="expected types to carry over"):
+        carried_over(replace(old, types=None), other, [episode])
