@@ -83,7 +83,14 @@ def test_a_track_keeps_its_type_through_a_wrong_frame(types):
 
 def test_more_frames_change_the_type(types):
     lane = Lane(types)
-    assert [lane.see(n, new=not t) for t, n in enumerate([0, 2, 2])] == [0, 0, 2]
+    assert [lane.see(n, new=not t) for t, n in enumerate([0, 0, 2, 2])] == [0, 0, 0, 2]
+
+
+def test_what_a_track_was_long_ago_counts_little(types):
+    lane = Lane(types)
+    for t in range(200):
+        lane.see(0, new=not t)
+    assert [lane.see(2) for _ in range(7)] == [0] * 6 + [2]
 
 
 def test_a_new_track_starts_without_votes(types):

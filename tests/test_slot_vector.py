@@ -46,8 +46,8 @@ def test_shows_what_sb3s_view_shows_last_frames_of_episodes_included():
 
 
 def test_is_an_environment_that_its_spec_makes_again():
-    env = SlotVectorObservation(SILOTObjectWrapper(make_atari("Pong"), "Pong"), rows=[1, 2])
-    assert env.observation_space.shape == (3 * 2 * 7,)
+    env = SlotVectorObservation(SILOTObjectWrapper(make_atari("Pong"), "Pong"), rows=[1, 1, 2])
+    assert env.observation_space.shape == (4 * 2 * 7,)
     check_env(env, skip_render_check=True)
     again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
     assert again.observation_space == env.observation_space

@@ -81,9 +81,8 @@ def stay_in_space(env, steps):
             empty = objects["track_id"] == -1
             assert all(type(value) is np.ndarray for value in objects.values())
             assert not observation[empty].any()
-            assert not any(
-                value[empty].any() for name, value in objects.items() if name != "track_id"
-            )
+            for name, value in objects.items():
+                assert (value[empty] == (-1 if name in ("track_id", "category") else 0)).all(), name
             presence = observation[:, env.slot_layout["presence"]].ravel()
             np.testing.assert_array_equal(presence, objects["presence"])
             shown += (~empty).sum()

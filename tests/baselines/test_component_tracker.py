@@ -135,9 +135,10 @@ def test_tracks_have_the_type_that_most_of_their_frames_speak_for(checkpoint):
     projection[0] = 1  # red
     types = ObjectTypes(np.array([[-1], [1]], np.float32), projection, np.array([1, 1]))
     tracker = ComponentTracker(checkpoint, types=types)
+    reddish, darker = (145, 0, 0), (112, 0, 0)  # so near that they are one object's
     seen = [
         tracker.step(picture((10, 10, 14, 14, colour))).category[0].tolist()
-        for colour in (RED, RED, BLACK, RED)
+        for colour in (reddish, reddish, darker, reddish)
     ]
     assert seen == [[1, -1, -1, -1]] * 4
     tracker.reset()

@@ -124,7 +124,7 @@ def test_cells_with_nothing_new_may_be_left_out() -> None:
     objects.size_logit[:, 0] = torch.tensor((size - 1) / model.config.anchor_size[0]).logit()
     objects.presence[:, 0] = 1
     found, _ = model.discovery(frames, objects, drawn=is_drawn(frames))
-    everywhere, _ = model.discovery(frames, objects)
+    everywhere, _ = model.discovery(frames, model.empty_objects(2))
     assert found.presence.shape == (2, 6)
     assert not found.presence[1].any()  # all that is drawn there is known
     grid = everywhere.presence[0].unflatten(0, (8, 10))
@@ -312,7 +312,7 @@ def test_reconstruct_repeats_step() -> None:
     objects, _ = model.reconstruct(video)
     last = None
     for frame, expected in zip(video.unbind(1), objects, strict=True):
-        last = model.step(frame, last).objects
+        last = model.step(frame, last, drawn=is_drawn(frame)).objects
         torch.testing.assert_close(last.presence, expected.presence)
         torch.testing.assert_close(last.position, expected.position)
 
