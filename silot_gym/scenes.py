@@ -17,9 +17,10 @@ _LOOKED_AT = 1000
 class UnknownScenes:
     """Backgrounds of lanes that show another scene than those of the pictures, as far as seen.
 
-    A known scene in other colours is one in which parts of the background, large ones together, each
-    have another colour than they should, and which is as full as known scenes are once those are taken for the
-    background's. It is looked for in the first frame, and when more is drawn than should be.
+    A known scene in other colours is one in which parts of the background, not only small ones,
+    have colours of their own that they should not have, and which is as full as known scenes are
+    once those are taken for the background's. It is looked for in the first frame, and when more is
+    drawn than should be.
 
     Where this is not found and most of a frame is drawn, this is no crowd of objects but another
     level, which has to be learned; see `_Learned`.
