@@ -9,7 +9,7 @@ from torch import Tensor
 from silot_gym.background import Background, near, pack_colours, unpack_colours
 
 _LARGE = 0.02
-"""Share of a frame's pixels from which on a part of its background counts as large."""
+"""Share of a frame's pixels from which on parts of its background in other colours count."""
 _LOOKED_AT = 1000
 """Pixels of a part that say which colour it has, about; all would say the same."""
 
@@ -17,9 +17,10 @@ _LOOKED_AT = 1000
 class UnknownScenes:
     """Backgrounds of lanes that show another scene than those of the pictures, as far as seen.
 
-    A known scene in other colours is one in which large parts of the background each have another
-    colour than they should, and which is as full as known scenes are once those are taken for the
-    background's. It is looked for in the first frame, and when more is drawn than should be.
+    A known scene in other colours is one in which parts of the background, not only small ones,
+    have colours of their own that they should not have, and which is as full as known scenes are
+    once those are taken for the background's. It is looked for in the first frame, and when more is
+    drawn than should be.
 
     Where this is not found and most of a frame is drawn, this is no crowd of objects but another
     level, which has to be learned; see `_Learned`.
@@ -60,21 +61,21 @@ class UnknownScenes:
         other = self._others[lane]
         self._crowded[lane] = crowded
         if not (isinstance(other, _Learned) and crowded):
-            other = self._in_other_colours(packed)
+            other = self._in_other_colours(packed, drawn)
             if other is None and crowded:
                 other = _Learned(packed, self.background.tolerance)
             self._others[lane] = other
         if other is None:
             return drawn
-        seen = other.drawn(packed[None])[0]
-        return drawn & seen if isinstance(other, _Learned) else seen
+        # What has kept its colour is background as well: other parts may be of the same colour.
+        return drawn & other.drawn(packed[None])[0]
 
-    def _in_other_colours(self, packed: Tensor) -> Background | None:
+    def _in_other_colours(self, packed: Tensor, drawn: Tensor) -> Background | None:
         """The known background in the colours of a frame (height, width), if it shows that."""
         if self._recolouring is None:
             self._recolouring = _Recolouring(self.background, *packed.shape)
         for other in self._recolouring.of(packed):  # the most frequent scene comes first
-            if not self._too_many(other.drawn(packed[None]))[0]:
+            if not self._too_many(drawn & other.drawn(packed[None]))[0]:
                 return other
         return None
 
@@ -155,17 +156,17 @@ class _Recolouring:
             packed: (height, width) the frame.
 
         Returns:
-            A background for each picture; none if all large parts have the colours that they have
-            in the picture that fits best.
+            A background for each picture; none if the parts of the picture that fits best have
+            their colours, small ones aside.
         """
         known, tolerance = self._background, self._background.tolerance
         number = int(known.scene(packed[None])) if len(self._pictures) > 1 else 0
         parts, palette = self._parts[number], self._palettes[number]
-        large = torch.tensor([len(part) >= _LARGE * packed.numel() for part in parts])
+        sizes = torch.tensor([len(part) for part in parts], device=packed.device)
         shown = self._shown(packed, number)
         changed = ~near(shown, palette, tolerance)
         changed &= ~near(shown[:, None], known.colours, tolerance).any(1)
-        if not (changed & large.to(changed.device)).any():
+        if (sizes * changed).sum() < _LARGE * packed.numel():
             return []
         return [self._in_colours_of(packed, number) for number in range(len(self._parts))]
 

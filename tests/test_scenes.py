@@ -116,7 +116,7 @@ def test_behind_objects_is_the_colour_that_the_scene_has_now() -> None:
 def test_of_several_scenes_the_most_frequent_that_fits_is_recoloured() -> None:
     """The second scene has a ball that never moves, which would hide one that stands there."""
     background = Background.of([BLUE], [FIRST, with_ball(FIRST, 4)], most_drawn=0.1)
-    other = in_colours(with_ball(FIRST, 4), {BLUE: OTHER})
+    other = in_colours(with_ball(FIRST, 4), {BLUE: OTHER, WALL: (9, 9, 9), RED: (0, 90, 0)})
     drawn = UnknownScenes(background, lanes=1).drawn(packed(other))
     assert torch.equal(drawn[0], ball_at(4))
 
@@ -127,3 +127,11 @@ def test_a_part_that_has_no_colour_of_its_own_is_as_it_was() -> None:
     frame[6:, :] = rng.integers(0, 256, (14, 30, 3))
     drawn = UnknownScenes(Background.of([BLUE], [FIRST]), lanes=1).drawn(packed(frame))[0]
     assert not drawn[:6].any() and drawn[6:].all()
+
+
+def test_what_has_kept_its_colour_is_background_where_other_parts_of_it_have_not() -> None:
+    known = room(slice(0, 4), slice(17, 20))
+    frame = in_colours(with_ball(known, 6), {WALL: (150, 150, 10)})
+    frame[17:20, :20] = WALL
+    drawn = UnknownScenes(Background.of([BLUE], [known]), lanes=1).drawn(packed(frame))[0]
+    assert torch.equal(drawn, ball_at(6))
