@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from silot_gym.background import Region
 from silot_gym.compatibility import Known, check_frames, load_checkpoint, rgb_size
-from silot_gym.object_types import FIND
+from silot_gym.object_types import FIND, ObjectTypes
 from silot_gym.tracker import Slots, SlotTracker, Tracker
 
 __all__ = ["ATTRIBUTES", "ATTRIBUTE_BOUNDS", "SlotObserver", "slot_layout", "slot_space"]
@@ -101,7 +101,6 @@ class SlotObserver:
         )
         self.types = types = self.tracker.types
         self._num_types = 0 if types is None else len(types)
-        self._names = () if types is None or not any(types.names) else types.names
         self.layout = slot_layout(attributes, self.tracker.what_dim, self._num_types)
         slots = slot_space(self.layout, self.tracker.num_slots, flatten)
         self.space = Dict({"slots": slots, "pixels": frames}) if include_pixels else slots
@@ -125,7 +124,7 @@ class SlotObserver:
 
     def info(self, slots: Slots, lane: int | None = None) -> dict[str, NDArray[Any]]:
         """What `info["objects"]` says: of one lane, or of all side by side."""
-        return objects_info(slots, lane, self._names)
+        return objects_info(slots, lane, self.types)
 
     def look(
         self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None
@@ -186,14 +185,14 @@ def put(observed: Any, lanes: Sequence[int], others: Any) -> None:
 
 
 def objects_info(
-    slots: Slots, lane: int | None = None, names: Sequence[str] = ()
+    slots: Slots, lane: int | None = None, types: ObjectTypes | None = None
 ) -> dict[str, NDArray[Any]]:
     """What `info["objects"]` says: of one lane, or of all side by side.
 
     Args:
         slots: of all lanes.
         lane: one of them.
-        names: of the types, in which case each object's name is told, too.
+        types: of the objects; if they have names, each object's name is told, too.
     """
     rows = slice(None) if lane is None else lane
     info: dict[str, NDArray[Any]] = {
@@ -203,8 +202,8 @@ def objects_info(
         "velocity": slots.velocity[rows],
         "category": slots.category[rows],
     }
-    if names:
+    if types is not None and any(types.names):
         # As objects, because gymnasium's `check_env` can't compare arrays of numpy's own strings.
         # The last name is that of category -1.
-        info["name"] = np.array([*names, ""], object)[info["category"]]
+        info["name"] = np.array([*types.names, ""], object)[info["category"]]
     return info

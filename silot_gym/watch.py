@@ -94,7 +94,7 @@ def pictures(
     policy.start(seed)
     while True:
         slots = tracker.step(frame[None])
-        drawn = draw_objects(frame, objects_info(slots, 0), scale)
+        drawn = draw_objects(frame, objects_info(slots, 0, checkpoint.types), scale)
         seen = tracker.reconstruct(frame[None])[0]
         yield np.concatenate([enlarge(frame, scale), drawn, enlarge(seen, scale)], 1)
         frame, _, terminated, truncated, _ = env.step(policy.action(frame))

@@ -141,7 +141,7 @@ def overlay(
     for t, frame in enumerate(episode.rgb(0, min(length, len(episode)))):
         unseen = unseen_from is not None and t >= unseen_from
         slots = tracker.predict() if unseen else tracker.step(frame[None])
-        drawn = draw_objects(frame, objects_info(slots, 0), scale)
+        drawn = draw_objects(frame, objects_info(slots, 0, checkpoint.types), scale)
         seen = tracker.reconstruct(frame[None])[0]
         yield np.concatenate([drawn, enlarge(seen, scale)], 1)
 
