@@ -1,11 +1,16 @@
 """Changes of looks on known colours, on real frames and in live environments."""
 
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import data_equivalence
 
 from silot_gym import SILOTObjectWrapper, make_atari
+from silot_gym.background import pack_colours
+from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.changed_looks import (
     ANY_GAME,
     OF_GAME,
@@ -19,7 +24,10 @@ from silot_gym.evaluation.changed_looks import (
     Strobing,
     changes_of,
 )
+from silot_gym.evaluation.memory_truth import load_memory_truth
+from silot_gym.scenes import UnknownScenes
 
+TRUTH = Path(__file__).parents[2] / "benchmarks" / "data"
 GROUND, BALL, PADDLE = (100, 80, 20), (200, 10, 240), (30, 90, 10)
 GREEN, PINK = (0, 250, 0), (250, 150, 150)
 
@@ -86,6 +94,32 @@ def test_each_change_of_a_game_is_seen_in_play(game: str) -> None:
         differs = (changed != film).any(-1).mean((1, 2))
         assert differs.max() > 0, name
         assert name in ANY_GAME or differs.mean() < 0.95, name
+
+
+@pytest.mark.parametrize(
+    ("game", "change"),
+    [
+        *(
+            (game, "half as bright")
+            for game in ("Boxing", "Breakout", "Carnival", "Freeway", "Pong")
+        ),
+        ("Boxing", "ground blue"),
+        ("Breakout", "bricks strobing"),
+        ("Breakout", "walls blue"),
+        ("Freeway", "road blue"),
+        ("Pong", "field blue"),
+    ],
+)
+def test_the_foreground_is_that_of_the_game_as_it_is(game: str, change: str) -> None:
+    background = Checkpoint.load(game).frames.background.without_stills()
+    truth = load_memory_truth(TRUTH / f"{game}.npz")
+    films = truth.palette[truth.frames[:, ::6]]
+    as_it_is, changed = (UnknownScenes(background, len(films)) for _ in range(2))
+    for t in range(films.shape[1]):
+        frames = films[:, t]
+        other = changes_of(game)[change](frames, 24 * t)
+        drawn = as_it_is.drawn(pack_colours(torch.from_numpy(frames)))
+        assert torch.equal(changed.drawn(pack_colours(torch.from_numpy(other))), drawn)
 
 
 def test_slots_and_pixels_of_a_live_game_that_looks_otherwise() -> None:
