@@ -327,7 +327,9 @@ def test_without_objects_the_reconstruction_is_the_background(tiny_checkpoint):
 def test_an_unknown_level_is_the_background_of_its_reconstruction(tiny_checkpoint):
     loaded = Checkpoint.load(tiny_checkpoint)
     rng = np.random.default_rng(0)
-    known, unknown = rng.integers(1, 256, (2, 210, 160, 3), "u1")
+    # Of tiles that differ in shape, so that neither is the other one in other colours.
+    known = rng.integers(1, 256, (30, 20, 3), "u1").repeat(7, 0).repeat(8, 1)
+    unknown = rng.integers(1, 256, (21, 32, 3), "u1").repeat(10, 0).repeat(5, 1)
     background = Background.of([(0, 0, 0)], [known], most_drawn=0.2)
     frames = dataclasses.replace(loaded.frames, background=background)
     tracker = SlotTracker(dataclasses.replace(loaded, frames=frames), lanes=2)

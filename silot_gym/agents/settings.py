@@ -69,12 +69,15 @@ class PPOSettings(Settings):
 
     algorithm = PPO
 
+    gamma: float = 0.95
+    """Less than the usual .99: on perfect objects, Boxing and Pong are learned faster."""
     n_steps: int = 128
     """Steps of each environment between updates."""
     batch_size: int = 256
-    n_epochs: int = 4
+    n_epochs: int = 10
+    """More than RL Zoo's 4 for Atari: updates of these small networks cost next to nothing."""
     gae_lambda: float = 0.95
-    clip_range: float = 0.1
+    clip_range: float = 0.2
     ent_coef: float = 0.01
     vf_coef: float = 0.5
     max_grad_norm: float = 0.5
@@ -82,7 +85,14 @@ class PPOSettings(Settings):
     @classmethod
     def for_pixels(cls) -> "PPOSettings":
         """RL Zoo's values for Atari."""
-        return cls(learning_rate=2.5e-4, normalize_rewards=False, net_arch=())
+        return cls(
+            learning_rate=2.5e-4,
+            gamma=0.99,
+            n_epochs=4,
+            clip_range=0.1,
+            normalize_rewards=False,
+            net_arch=(),
+        )
 
     def arguments(self, steps: int, envs: int) -> dict[str, Any]:
         """Keyword arguments of `PPO`."""
