@@ -14,7 +14,7 @@ __all__ = ["ObjectTypes", "TypeVotes", "looks"]
 FIND = "find them with `python -m silot_gym types --checkpoint <its folder> --find`"
 """What to do about a checkpoint without types."""
 KEPT_VOTES = 0.9
-"""What is left of a frame's vote at the next frame: ten frames outvote all that was before."""
+"""What is left of a frame's vote at the next frame: seven frames outvote all that was before."""
 LEAST_SIZE = 1 / 256
 """Smallest width and height, as fractions of the frame, that are told apart."""
 
