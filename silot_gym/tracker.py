@@ -39,7 +39,8 @@ class Slots:
         boxes: (B, K, 4) float32, (x0, y0, x1, y1) in pixels, edges convention, clipped to the
             frame.
         category: (B, K) int64, the number of the object's type (`Checkpoint.types`), for which
-            most of its track's frames speak, the last ones above all; -1 throughout if the checkpoint has no types.
+            most of its track's frames speak, the last ones above all; -1 throughout if the
+            checkpoint has no types.
     """
 
     presence: NDArray[np.float32]
