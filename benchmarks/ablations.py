@@ -18,21 +18,21 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from silot_gym.evaluation.predict import predict
+from silot_gym.training.fit import FitConfig, fit
 
+from silot_gym.calibration.object_size import fitted_to
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.device import check_device
 from silot_gym.evaluation.connected_components import annotate
 from silot_gym.evaluation.held_out import paper_clips, paper_view, summary
-from silot_gym.evaluation.predict import predict
 from silot_gym.evaluation.protocol import score
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import run
 from silot_gym.rollouts import RolloutStore, split
 from silot_gym.training.clips import CROP_SIZE, ClipSampler
-from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
-from silot_gym.training.sizes import fitted_to
 
 ENOUGH = 0.8  # MOTA; the time to it is reported
 

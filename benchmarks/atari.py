@@ -186,7 +186,7 @@ def _paper_figures(
     seen = paper_clips(checkpoint.frames, test, num_clips)
     truth = truth_of(seen)
     others: dict[str, list[Tracks]] = {
-        "SPAIR": spair_tracks(paper_view(checkpoint), np.stack(seen), LEAST_CONFIDENCE),
+        "SPAIR": spair_tracks(paper_view(checkpoint), seen, LEAST_CONFIDENCE),
         "ConnComp": components.tracks(seen),
     }
     figures = {

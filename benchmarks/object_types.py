@@ -22,14 +22,17 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
+from silot_gym.calibration.config import DEFAULTS
+from silot_gym.calibration.types import Sightings, find_types, sightings
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.evaluation.held_out import summary
 from silot_gym.evaluation.tracks import iou
 from silot_gym.object_types import ObjectTypes, TypeVotes, looks
+from silot_gym.play.config import PlayConfig
+from silot_gym.play.tracker import SlotTracker
 from silot_gym.programs import run
 from silot_gym.rollouts import collect, split
-from silot_gym.tracker import Slots, SlotTracker
-from silot_gym.training.object_types import STARTS, Sightings, find_types, sightings
+from silot_gym.slots import Slots
 
 GAMES = (
     "Asteroids",
@@ -145,7 +148,7 @@ def _matched(
 def _voted(types: ObjectTypes, steps: Sequence[Slots]) -> NDArray[np.int64]:
     """The types (sequences, steps, K) that play would show."""
     lanes, num_slots = steps[0].track_id.shape
-    votes = TypeVotes(types, lanes, num_slots)
+    votes = TypeVotes(types, lanes, num_slots, PlayConfig().vote_decay)
     shown, last = [], np.full((lanes, num_slots), -1)
     for slots in steps:
         present = slots.track_id >= 0
@@ -160,7 +163,7 @@ def _kmeans(seen: Sightings, count: int) -> ObjectTypes:
     """Types by k-means on frames, each feature divided by its standard deviation."""
     features = looks(seen.what, seen.size)
     projection = np.diag(1 / (features.std(0) + 1e-6)).astype(np.float32)
-    found = KMeans(count, n_init=STARTS, random_state=0).fit(features @ projection)
+    found = KMeans(count, n_init=DEFAULTS.type_starts, random_state=0).fit(features @ projection)
     return ObjectTypes(found.cluster_centers_, projection, np.zeros(count, np.int64))
 
 

@@ -85,7 +85,7 @@ def tracking(checkpoint: Checkpoint, truth: MemoryTruth, change: Change | None) 
     frames = truth.rgb()
     if change is not None:
         frames = changed_film(frames, change)
-    scores = summary(score_memory(truth.what_moves, slot_tracks(checkpoint, frames)))
+    scores = summary(score_memory(truth.what_moves, slot_tracks(checkpoint, list(frames))))
     return {name: scores[name] for name in METRICS}
 
 

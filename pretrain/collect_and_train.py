@@ -20,36 +20,42 @@ import json
 import logging
 import shlex
 import sys
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
+import tyro
 from lightning_fabric import Fabric
 
 from silot_gym.atari import make_atari, resolve_game
+from silot_gym.calibration.background import BackgroundKind
+from silot_gym.calibration.calibrate import calibrate
+from silot_gym.calibration.calibration import Calibration
+from silot_gym.calibration.config import CalibrationConfig
+from silot_gym.calibration.object_size import MEASURED, sized_for
 from silot_gym.checkpoint import METRICS, Checkpoint, write_atomically
 from silot_gym.device import check_device
 from silot_gym.draw import write_video
-from silot_gym.evaluation.held_out import enough_slots, overlay, paper_protocol, summary
+from silot_gym.evaluation.held_out import overlay, paper_protocol, summary
 from silot_gym.evaluation.protocol import format_table
-from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
+from silot_gym.play.config import PlayConfig
 from silot_gym.programs import run
 from silot_gym.rollouts import Episode, RolloutStore, collect, split
-from silot_gym.training.background import LARGEST_OBJECT, BackgroundKind, estimate_background
-from silot_gym.training.clips import CROP_SIZE, ClipSampler, check_crop
-from silot_gym.training.displays import find_displays
-from silot_gym.training.fit import FitConfig, fit
-from silot_gym.training.flicker import flickers
-from silot_gym.training.object_types import carried_over, types_of_episodes
+from silot_gym.training.clips import ClipSampler, check_crop
+from silot_gym.training.logger import TensorBoardLogger
+from silot_gym.training.loop import FitConfig, fit
+from silot_gym.training.objective import SILOTObjective
 from silot_gym.training.precision import best_precision
-from silot_gym.training.schedule import Schedule
-from silot_gym.training.sizes import MEASURED, fitted_to
+from silot_gym.training.stream import ClipStream
 
 OVERLAY = "overlay.mp4"
-Number = TypeVar("Number", int, float)
+WATCHED_CLIPS, WATCHED_FRAMES = 8, 4
+"""What TensorBoard shows of validation episodes: clips that are scored, and frames of a picture."""
 
 
 @dataclass
@@ -74,22 +80,21 @@ class Args:
     """Whether a frame is the maximum of the last two screens, which shows flickering sprites."""
     frame_skip: int = 4
     """Emulator frames a step."""
-    steps: int | None = None
-    """Updates of the model: by default 5,000, and 1,500 with --init-from."""
     minutes: float | None = None
     """Stop training after so many minutes; the schedule still goes by steps."""
-    batch_size: int = 32
-    """Clips an update."""
-    learning_rate: float | None = None
-    """The highest learning rate: by default 0.001, and 0.0003 with --init-from."""
-    crop_size: int = CROP_SIZE
-    """Side of the crops to train on, in pixels of --model.pixel-size."""
+    fit: Annotated[FitConfig, tyro.conf.OmitArgPrefixes] = FitConfig()
+    """The training. With --init-from, what is not given of its schedule is that of
+    `Schedule.going_on`."""
     background: BackgroundKind = "scenes"
     """What is taken for background: a colour, also one picture, or also one for each scene."""
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = ModelConfig()
     """The model; ModelConfig.paper_atari() has the paper's values."""
     measure_sizes: bool = True
     """Whether the rollouts say how large the model's pixels, anchors and boxes are, not --model."""
+    calibration: CalibrationConfig = CalibrationConfig()
+    """Thresholds of what is measured on the rollouts."""
+    play: PlayConfig = PlayConfig()
+    """How the model is played; stored in the checkpoint."""
     clips: int = 128
     """Held-out clips to score at the end."""
     seed: int = 0
@@ -111,23 +116,14 @@ def main(args: Args) -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     game = resolve_game(args.game)
     start = None if args.init_from is None else Checkpoint.load(args.init_from)
-    if start is None:
-        schedule = Schedule(_given(args.steps, 5_000), _given(args.learning_rate, 1e-3))
-    else:
-        schedule = Schedule.going_on(_given(args.steps, 1_500), _given(args.learning_rate, 3e-4))
-    config = FitConfig(schedule=schedule, batch_size=args.batch_size, seed=args.seed)
+    config = args.fit
+    if start is not None:
+        config = replace(config, schedule=config.schedule.going_on())
     _check(args)
     if start is not None:
         _check_start(start, game, args)
     out = args.out or Path("runs") / f"{game}-{args.seed}"
-    fabric = Fabric(
-        accelerator=args.device,
-        devices=args.devices,
-        num_nodes=args.nodes,
-        # Not every update uses every part of the model.
-        strategy="auto" if args.devices * args.nodes == 1 else "ddp_find_unused_parameters_true",
-        precision=best_precision(args.device),
-    )
+    fabric = _fabric(args)
     if fabric.is_global_zero:
         _open_folder(out, args.resume)
     fabric.launch()
@@ -139,26 +135,16 @@ def main(args: Args) -> None:
         name: [store.episode(i) for i in numbers]
         for name, numbers in split(len(store), args.seed).items()
     }
-    frames = _frame_config(args, store, episodes["train"])
-
-    torch.manual_seed(args.seed)
-    model_config = args.model if start is None else start.model.config
-    if args.measure_sizes and start is None:
-        model_config = fitted_to(model_config, episodes["train"], frames.background, args.crop_size)
-    crop_size = args.crop_size * model_config.pixel_size
-    model = SILOT(model_config)
-    if start is not None:
-        model.load_state_dict(start.model.state_dict())
-    course = fit(
-        model,
-        ClipSampler(episodes["train"], frames, crop_size, fabric.device),
-        ClipSampler(episodes["validation"], frames, crop_size),
-        config,
-        out,
-        fabric=fabric,
-        minutes=args.minutes,
-        progress=args.progress,
+    calibration = calibrate(
+        lambda: make_atari(game, pooled=args.pooled, frame_skip=args.frame_skip),
+        episodes["train"],
+        args.calibration,
+        background=args.background,
+        seed=args.seed,
     )
+    torch.manual_seed(args.seed)
+    model = _model(args, start, calibration)
+    course = _train(args, config, model, calibration, episodes, out, fabric)
     if not fabric.is_global_zero:
         return
     command = f"python {shlex.join(sys.argv)}"
@@ -170,30 +156,102 @@ def main(args: Args) -> None:
         **course,
         "versions": {package: version(package) for package in packages},
     }
-    checkpoint = Checkpoint(model.cpu().eval().requires_grad_(False), frames, origin=origin)
-    num_slots = enough_slots(checkpoint, episodes["validation"])
-    checkpoint = replace(checkpoint, num_slots=num_slots)
-    if start is None or start.types is None:
-        types = types_of_episodes(checkpoint, episodes["validation"], progress=args.progress)
-    else:
-        types = carried_over(start, checkpoint, episodes["validation"], progress=args.progress)
-    replace(checkpoint, types=types).save(out)
-    checkpoint = Checkpoint.load(out)
-
-    print("scoring held-out episodes", flush=True)
-    figures = paper_protocol(
-        checkpoint, episodes["test"], num_clips=args.clips, progress=args.progress
+    model = model.cpu().eval().requires_grad_(False)
+    Checkpoint(model, calibration, args.play, origin).save(out)
+    rounded = Checkpoint.load(out)
+    calibration = rounded.calibration.with_model(
+        rounded.model, episodes["validation"], args.calibration, like=start, progress=args.progress
     )
+    replace(rounded, calibration=calibration).save(out)
+    _score(Checkpoint.load(out), episodes["test"], out, game, command, args)
+
+
+def _fabric(args: Args) -> Fabric:
+    """Devices and precision."""
+    return Fabric(
+        accelerator=args.device,
+        devices=args.devices,
+        num_nodes=args.nodes,
+        # Not every update uses every part of the model.
+        strategy="auto" if args.devices * args.nodes == 1 else "ddp_find_unused_parameters_true",
+        precision=best_precision(args.device),
+    )
+
+
+def _model(args: Args, start: Checkpoint | None, calibration: Calibration) -> SILOT:
+    """A new model, for objects of the size that was measured; or the one to go on from."""
+    if start is not None:
+        model = SILOT(start.model.config)
+        model.load_state_dict(start.model.state_dict())
+        return model
+    if not args.measure_sizes:
+        return SILOT(args.model)
+    frames = calibration.frames
+    size, frame_size = calibration.object_size, (frames.height, frames.width)
+    return SILOT(sized_for(args.model, size, frame_size, args.fit.crop_size, args.calibration))
+
+
+def _train(
+    args: Args,
+    config: FitConfig,
+    model: SILOT,
+    calibration: Calibration,
+    episodes: dict[str, list[Episode]],
+    out: Path,
+    fabric: Fabric,
+) -> dict[str, Any]:
+    """Fit the model; how it went."""
+    frames, crop_size = calibration.frames, config.crop_size * model.config.pixel_size
+    train, held_out = (
+        ClipSampler(episodes[part], frames, crop_size, device, config.clips)
+        for part, device in (("train", fabric.device), ("validation", "cpu"))
+    )
+    # On a GPU empty slots cost less than to count them, and what is captured needs fixed shapes.
+    objective = SILOTObjective(model, config.schedule, compact=fabric.device.type == "cpu")
+
+    def show(step: int, _: float, logger: TensorBoardLogger) -> None:
+        """Log how well the tracker does by now, and a picture of it."""
+        model.eval()
+        checkpoint = Checkpoint(model, calibration.to(fabric.device), args.play)
+        figures = paper_protocol(checkpoint, episodes["validation"], num_clips=WATCHED_CLIPS)
+        names = ("MOTA", "IDF1", "count_error")
+        logger.scalars("validation", {name: figures[name] for name in names}, step)
+        seen = overlay(checkpoint, episodes["validation"][0], length=WATCHED_FRAMES, scale=2)
+        logger.picture("tracked", np.concatenate(list(seen), 1), step)
+        model.train()
+
+    return fit(
+        objective,
+        ClipStream(train, config.schedule, config.batch_size, fabric),
+        held_out.draw(
+            np.random.default_rng(args.seed), config.validation_clips, config.validation_length
+        ),
+        config,
+        out,
+        fabric=fabric,
+        seed=args.seed,
+        minutes=args.minutes,
+        progress=args.progress,
+        on_validation=show if fabric.is_global_zero else None,
+    )
+
+
+def _score(
+    checkpoint: Checkpoint,
+    episodes: Sequence[Episode],
+    out: Path,
+    game: str,
+    command: str,
+    args: Args,
+) -> None:
+    """Score and film held-out episodes."""
+    print("scoring held-out episodes", flush=True)
+    figures = paper_protocol(checkpoint, episodes, num_clips=args.clips, progress=args.progress)
     report = {"command": command, "protocol": "paper", "game": game, **summary(figures)}
     write_atomically(out / METRICS, (json.dumps(report, indent=2) + "\n").encode())
-    longest = max(episodes["test"], key=len)
-    write_video(out / OVERLAY, overlay(checkpoint, longest))
+    write_video(out / OVERLAY, overlay(checkpoint, max(episodes, key=len)))
     print(format_table([(game, "silot_gym", figures)]))
     print(f"checkpoint: {out}   video: {out / OVERLAY}   curves: tensorboard --logdir {out}")
-
-
-def _given(value: Number | None, default: Number) -> Number:
-    return default if value is None else value
 
 
 def _check_start(start: Checkpoint, game: str, args: Args) -> None:
@@ -237,21 +295,21 @@ def _check(args: Args) -> None:
         raise ValueError(
             f"expected --devices and --nodes of 1 or more, got {args.devices} and {args.nodes}"
         )
-    if args.batch_size % (args.devices * args.nodes):
+    if args.fit.batch_size % (args.devices * args.nodes):
         raise ValueError(
             f"expected a --batch-size that {args.devices * args.nodes} processes can share evenly, "
-            f"got {args.batch_size}"
+            f"got {args.fit.batch_size}"
         )
     check_device(args.device)
     env = make_atari(args.game, pooled=args.pooled, frame_skip=args.frame_skip)
     height, width, _ = env.observation_space.shape or ()
     env.close()
     pixel_size = 1 if args.measure_sizes else args.model.pixel_size
-    check_crop(args.crop_size * pixel_size, height, width)
-    if not args.measure_sizes and args.crop_size <= max(args.model.anchor_size):
+    check_crop(args.fit.crop_size * pixel_size, height, width)
+    if not args.measure_sizes and args.fit.crop_size <= max(args.model.anchor_size):
         raise ValueError(
-            f"expected --crop-size above the anchor's {max(args.model.anchor_size):g} pixels, lest "
-            f"one object explains all that a crop shows, got {args.crop_size}"
+            f"expected --crop-size above the anchor's {max(args.model.anchor_size):g} pixels: "
+            f"one object must not explain all that a crop shows, got {args.fit.crop_size}"
         )
     for name in MEASURED if args.measure_sizes else ():
         if getattr(args.model, name) != getattr(ModelConfig(), name):
@@ -271,22 +329,6 @@ def _open_folder(out: Path, resume: bool) -> None:
         )
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "command.txt", f"python {shlex.join(sys.argv)}\n".encode())
-
-
-def _frame_config(args: Args, store: RolloutStore, episodes: list[Episode]) -> FrameConfig:
-    """The preprocessing, with the background that the episodes show, and whether all is shown."""
-    info = store.info
-    background = estimate_background(episodes, LARGEST_OBJECT, args.background)
-    background = replace(background, displays=find_displays(episodes, background))
-    return FrameConfig(
-        game=info.game,
-        height=info.frame_height,
-        width=info.frame_width,
-        frame_skip=info.frame_skip,
-        pooled=info.pooled,
-        flickers=flickers(info.game, background, args.seed),
-        background=background,
-    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from silot_gym.atari import make_atari
 from silot_gym.checkpoint import Checkpoint
+from silot_gym.play.tracker import SlotTracker
 from silot_gym.slot_vector import SlotVectorObservation
-from silot_gym.tracker import SlotTracker
 from silot_gym.vector import SILOTObjectVectorWrapper
 from silot_gym.wrappers import SILOTObjectWrapper
 

@@ -14,7 +14,7 @@ Colour = tuple[int, int, int]
 Region = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in fractions of a frame."""
 
-_SAMPLE = 4
+_STRIDE = 4
 """Pictures are compared with a frame in every fourth row and column."""
 
 
@@ -48,35 +48,35 @@ class Background:
     Attributes:
         colours: (C,) int32, packed; the first is the most common one.
         pictures: (M, height, width) int32, packed. M may be 0.
-        stills: the same with small things that are always there, for play.
-        most_drawn: share of a frame's pixels that are no background, at most, in a known scene.
+        static_pictures: the same pictures with small things that are always there, for play.
+        max_foreground: largest share of a frame's pixels that are no background in a known scene.
         tolerance: how far each channel of a colour, in 0..255, may be from the background's for a
             pixel to be background, in frames in which some pixels are near to it and not the same:
             frames with noise, or from a lossy film.
-        displays: where score, lives and clocks are shown.
+        hud: regions where score, lives and clocks are shown.
     """
 
     colours: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int32))
     pictures: Tensor = field(default_factory=_no_pictures)
-    stills: Tensor = field(default_factory=_no_pictures)
-    most_drawn: float = 1.0
+    static_pictures: Tensor = field(default_factory=_no_pictures)
+    max_foreground: float = 1.0
     tolerance: int = 0
-    displays: tuple[Region, ...] = ()
+    hud: tuple[Region, ...] = ()
 
     @classmethod
     def of(
         cls,
         colours: Sequence[Colour],
         pictures: Sequence[NDArray[np.uint8]] = (),
-        most_drawn: float = 1.0,
+        max_foreground: float = 1.0,
         tolerance: int = 0,
     ) -> "Background":
         """A background of colours, and of pictures (height, width, 3) uint8 of one size."""
         packed = torch.from_numpy(to_packed(np.array(colours, np.uint8)))
         if not pictures:
-            return cls(packed, most_drawn=most_drawn, tolerance=tolerance)
+            return cls(packed, max_foreground=max_foreground, tolerance=tolerance)
         both = torch.from_numpy(to_packed(np.stack(pictures)))
-        return cls(packed, both, both, most_drawn, tolerance)
+        return cls(packed, both, both, max_foreground, tolerance)
 
     @property
     def colour(self) -> Colour:
@@ -86,59 +86,59 @@ class Background:
 
     def digest(self) -> str:
         """A short name of the colours and pictures, the same for the same ones."""
-        tensors = (self.colours, self.pictures, self.stills)
+        tensors = (self.colours, self.pictures, self.static_pictures)
         return hashlib.sha256(b"".join(t.cpu().numpy().tobytes() for t in tensors)).hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> "Background":
         """The same on another device."""
-        tensors = ("colours", "pictures", "stills")
+        tensors = ("colours", "pictures", "static_pictures")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
-    def without_stills(self) -> "Background":
-        """The same with small things that are always there for background."""
-        return replace(self, pictures=self.stills)
+    def with_static(self) -> "Background":
+        """The same with small things that are always there taken for background."""
+        return replace(self, pictures=self.static_pictures)
 
     def window(self, top: int, bottom: int, left: int, right: int) -> "Background":
         """The same for frames of which only `frame[top:bottom, left:right]` is seen.
 
-        Displays are forgotten, and all scenes are taken to be known.
+        The HUD is forgotten, and all scenes are taken to be known.
         """
         part = (slice(None), slice(top, bottom), slice(left, right))
         return replace(
             self,
             pictures=self.pictures[part],
-            stills=self.stills[part],
-            displays=(),
-            most_drawn=1.0,  # it was the share of the whole frame
+            static_pictures=self.static_pictures[part],
+            hud=(),
+            max_foreground=1.0,  # it was the share of the whole frame
         )
 
-    def drawn(self, packed: Tensor) -> Tensor:
-        """Where frames (B, height, width), packed, show something else: (B, height, width) bool.
+    def foreground(self, packed: Tensor) -> Tensor:
+        """Where frames (B, height, width), packed, are no background: (B, height, width) bool.
 
         Of frames of another size than the pictures only the colours are background.
         """
         pictured = len(self.pictures) and self.pictures.shape[1:] == packed.shape[1:]
         behind = self._picture_of(packed) if pictured else None
-        drawn = torch.ones_like(packed)
+        foreground = torch.ones_like(packed)
         for colour in self.colours:
-            drawn &= _differs(packed, colour)
+            foreground &= _differs(packed, colour)
         if behind is not None:
-            drawn &= _differs(packed, behind)
-        drawn = drawn.bool()
+            foreground &= _differs(packed, behind)
+        foreground = foreground.bool()
         if self.tolerance:
-            for lane in self._inexact(packed, behind, drawn):
+            for lane in self._inexact(packed, behind, foreground):
                 own = behind if behind is None or len(behind) == 1 else behind[lane, None]
-                drawn[lane] &= ~self._close(packed[lane, None], own)[0]
-        return drawn
+                foreground[lane] &= ~self._close(packed[lane, None], own)[0]
+        return foreground
 
-    def _inexact(self, packed: Tensor, behind: Tensor | None, drawn: Tensor) -> list[int]:
+    def _inexact(self, packed: Tensor, behind: Tensor | None, foreground: Tensor) -> list[int]:
         """Frames in which some pixels are near to the background and not the same.
 
         Only some pixels are looked at: with exact frames, all others are seen once.
         """
-        sampled = slice(None), slice(None, None, _SAMPLE), slice(None, None, _SAMPLE)
+        sampled = slice(None), slice(None, None, _STRIDE), slice(None, None, _STRIDE)
         packed = packed[sampled]
-        places = drawn[sampled].nonzero(as_tuple=True)
+        places = foreground[sampled].nonzero(as_tuple=True)
         others = self.colours.expand(len(places[0]), -1)
         if behind is not None:
             own = behind[sampled].expand_as(packed)[places]
@@ -159,7 +159,7 @@ class Background:
 
     def scene(self, packed: Tensor) -> Tensor:
         """Which picture has most in common with each of the frames (B, height, width): (B,)."""
-        some, pictures = packed[:, ::_SAMPLE, ::_SAMPLE], self.pictures[:, ::_SAMPLE, ::_SAMPLE]
+        some, pictures = packed[:, ::_STRIDE, ::_STRIDE], self.pictures[:, ::_STRIDE, ::_STRIDE]
         matches = (some[:, None] == pictures).sum((-1, -2))
         if self.tolerance:
             few = matches.amax(1) < some[0].numel() / 2
@@ -170,8 +170,8 @@ class Background:
     def removed(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Frames (T, height, width, 3) in which all background has its most common colour."""
         packed = pack_colours(torch.from_numpy(np.ascontiguousarray(frames)))
-        drawn = self.drawn(packed.to(self.colours.device)).cpu()
-        return np.where(drawn.numpy()[..., None], frames, np.array(self.colour, np.uint8))
+        foreground = self.foreground(packed.to(self.colours.device)).cpu()
+        return np.where(foreground.numpy()[..., None], frames, np.array(self.colour, np.uint8))
 
     def behind(self, packed: Tensor) -> Tensor:
         """The background of frames (B, height, width), packed: the same shape."""

@@ -1,4 +1,4 @@
-"""A trained model as a folder: weights, configuration, metrics. Nothing in it is executed."""
+"""A trained model as a folder: weights, calibration, how to play it. Nothing in it is executed."""
 
 import dataclasses
 import hashlib
@@ -10,25 +10,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from silot_gym.background import Background
+from silot_gym.calibration.calibration import Calibration, CalibrationSettings
+from silot_gym.checkpoint_formats import FORMAT_VERSION, OLDEST_VERSION, upgraded
 from silot_gym.device import check_device
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.object_types import FIND, ObjectTypes
+from silot_gym.play.config import PlayConfig
 
-FORMAT_VERSION = 7
-_OLDEST = 6  # which knows no types of objects
-_WEIGHTS, _CONFIG, METRICS = "model.safetensors", "config.json", "metrics.json"
-_BACKGROUND = {name: f"background.{name}" for name in ("colours", "pictures", "stills")}
-"""The background's tensors, and what the names of their palettes and indices begin with."""
-_TYPES = {name: f"types.{name}" for name in ("centres", "projection")}
+_WEIGHTS, _CALIBRATION = "model.safetensors", "calibration.safetensors"
+_CONFIG, METRICS = "config.json", "metrics.json"
 _BUNDLED = Path(__file__).parent / "checkpoints"
 
 
@@ -36,26 +34,54 @@ class CheckpointError(ValueError):
     """A checkpoint that can't be found, read or understood."""
 
 
+class _Config(BaseModel):
+    """What `config.json` holds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format_version: int
+    weights_sha256: str
+    calibration_sha256: str
+    model: ModelConfig
+    calibration: CalibrationSettings
+    play: PlayConfig
+    origin: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model and what is needed to use it.
+    """A model and what is needed to use it on a game.
 
     Attributes:
         model: in evaluation mode.
-        frames: the frames it was made for.
-        num_slots: K in play.
-        presence_threshold: presence in [0, 1] from which on a slot counts as an object. Below one
-            half, since the presence of a track that was in doubt once does not rise again.
-        types: the types of its game's objects; None if they were never looked for.
+        calibration: what was measured on the game.
+        play: how the model is played.
         origin: how it was made (command, seed, steps, package versions).
     """
 
     model: SILOT
-    frames: FrameConfig
-    num_slots: int = 64
-    presence_threshold: float = 0.4
-    types: ObjectTypes | None = None
+    calibration: Calibration
+    play: PlayConfig = PlayConfig()
     origin: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> FrameConfig:
+        """The frames that it was made for."""
+        return self.calibration.frames
+
+    @property
+    def num_slots(self) -> int:
+        """K in play."""
+        return self.calibration.num_slots
+
+    @property
+    def types(self) -> ObjectTypes | None:
+        """The types of its game's objects; None if they were never looked for."""
+        return self.calibration.types
+
+    def with_calibration(self, **changes: Any) -> "Checkpoint":
+        """The same checkpoint with some fields of its calibration changed."""
+        return replace(self, calibration=replace(self.calibration, **changes))
 
     def with_names(self, names: Mapping[int, str]) -> "Checkpoint":
         """The same checkpoint with names for some of the types, as `info["objects"]` shows them.
@@ -68,38 +94,31 @@ class Checkpoint:
         """
         if self.types is None:
             raise ValueError(f"expected a checkpoint with types to name, got one without: {FIND}")
-        return replace(self, types=self.types.with_names(names))
+        return self.with_calibration(types=self.types.with_names(names))
 
     def save(self, folder: str | Path) -> None:
         """Write the checkpoint to a folder, over an older one that may be there.
 
-        The configuration names the digest of the weights and comes last, so that a folder whose
-        writing was cut short is never taken for whole.
+        The configuration names the digests of weights and calibration and comes last, so that a
+        folder whose writing was cut short is never taken for whole.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: _in_short(value) for name, value in self.model.state_dict().items()}
-        background = self.frames.background
-        for name, key in _BACKGROUND.items():
-            palette, index = getattr(background, name).unique(return_inverse=True)
-            tensors[f"{key}.palette"] = palette
-            tensors[f"{key}.index"] = index.to(torch.uint8 if len(palette) <= 256 else torch.int32)
-        types = self.types
-        if types is not None:
-            tensors |= {key: torch.from_numpy(getattr(types, n)) for n, key in _TYPES.items()}
-        weights = tensors_to_bytes(tensors)
+        weights = tensors_to_bytes(
+            {name: _in_short(value) for name, value in self.model.state_dict().items()}
+        )
+        calibration = tensors_to_bytes(self.calibration.tensors())
         config = {
             "format_version": FORMAT_VERSION,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            "calibration_sha256": hashlib.sha256(calibration).hexdigest(),
             "model": dataclasses.asdict(self.model.config),
-            "frames": self.frames.numbers()
-            | {n: getattr(background, n) for n in ("most_drawn", "tolerance", "displays")},
-            "num_slots": self.num_slots,
-            "presence_threshold": self.presence_threshold,
-            "types": types and {"most": types.most.tolist(), "names": types.names},
+            "calibration": self.calibration.settings(),
+            "play": dataclasses.asdict(self.play),
             "origin": self.origin,
         }
         write_atomically(folder / _WEIGHTS, weights)
+        write_atomically(folder / _CALIBRATION, calibration)
         write_atomically(folder / _CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
     @classmethod
@@ -112,51 +131,35 @@ class Checkpoint:
         """
         check_device(device)
         folder = folder_of(checkpoint)
-        config = _read_config(folder)
+        values = _read_config(folder)
+        weights = _read_tensors(folder, _WEIGHTS, values.get("weights_sha256"))
+        old = values["format_version"] < FORMAT_VERSION
+        calibration = {}
+        if not old:
+            calibration = _read_tensors(folder, _CALIBRATION, values.get("calibration_sha256"))
         try:
-            weights = (folder / _WEIGHTS).read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{folder}: can't read {_WEIGHTS}: {error.strerror}") from None
-        if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
-            raise CheckpointError(
-                f"{folder}: {_WEIGHTS} is damaged or not the one that {_CONFIG} was written for "
-                f"({len(weights)} bytes): copy or train it again"
-            )
-        try:
-            model = SILOT(ModelConfig(**_with_tuples(config["model"])))
-            tensors = load_tensors(weights)
-            frames = _with_tuples(config["frames"])
-            background = Background(
-                **{
-                    name: tensors.pop(f"{key}.palette")[tensors.pop(f"{key}.index").long()]
-                    for name, key in _BACKGROUND.items()
-                },
-                most_drawn=frames.pop("most_drawn"),
-                tolerance=frames.pop("tolerance", 0),  # older checkpoints have none
-                displays=tuple(tuple(region) for region in frames.pop("displays")),
-            )
-            types = config.get("types")  # which format 6 doesn't have
-            if types is not None:
-                types = ObjectTypes(
-                    **{name: tensors.pop(key).numpy() for name, key in _TYPES.items()},
-                    most=np.array(types["most"], np.int64),
-                    names=tuple(types["names"]),
-                )
-            model.load_state_dict(tensors)
+            if old:
+                values, weights, calibration = upgraded(values, weights)
+            # From JSON again, where a list may be a tuple.
+            config = _Config.model_validate_json(json.dumps(values))
+            model = SILOT(config.model)
+            model.load_state_dict(weights)
             found = cls(
-                model=model.eval().requires_grad_(False),
-                frames=FrameConfig(**frames, background=background),
-                num_slots=int(config["num_slots"]),
-                presence_threshold=float(config["presence_threshold"]),
-                types=types,
-                origin=dict(config["origin"]),
+                model=model.eval().requires_grad_(False).to(device),
+                calibration=Calibration.of(config.calibration, calibration).to(device),
+                play=config.play,
+                origin=config.origin,
             )
-        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise CheckpointError(
+                f"{folder}: {_CONFIG} does not fit: {name}: {first['msg']}"
+            ) from None
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{folder}: {_CONFIG} does not fit: {reason:.200}") from None
-        found.model.to(device)
-        on_device = replace(found.frames, background=found.frames.background.to(device))
-        return replace(found, frames=on_device)
+        return found
 
 
 def _in_short(weights: Tensor) -> Tensor:
@@ -231,6 +234,7 @@ def folder_of(checkpoint: str | Path) -> Path:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
+    """What is in the configuration, of a version that can be read."""
     try:
         config = json.loads((folder / _CONFIG).read_text())
         version = config["format_version"]
@@ -238,14 +242,27 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder}: {_CONFIG} is damaged: expected JSON with a format_version"
         ) from None
-    if version not in range(_OLDEST, FORMAT_VERSION + 1):
+    if version not in range(OLDEST_VERSION, FORMAT_VERSION + 1):
         raise CheckpointError(
-            f"{folder}: expected format version {_OLDEST} to {FORMAT_VERSION}, got {version}: "
-            "update silot_gym, or train the checkpoint again with this version"
+            f"{folder}: expected format version {OLDEST_VERSION} to {FORMAT_VERSION}, got "
+            f"{version}: update silot_gym, or train the checkpoint again with this version"
         )
     return dict(config)
 
 
-def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """A configuration from JSON, which has lists for tuples."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+def _read_tensors(folder: Path, name: str, digest: Any) -> dict[str, Tensor]:
+    """The tensors of a file that has this digest."""
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{folder}: can't read {name}: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise CheckpointError(
+            f"{folder}: {name} is damaged or not the one that {_CONFIG} was written for "
+            f"({len(content)} bytes): copy or train it again"
+        )
+    try:
+        tensors: dict[str, Tensor] = load_tensors(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder}: {name} is no file of tensors: {error}") from None
+    return tensors

@@ -1,7 +1,7 @@
 """`python -m silot_gym types --checkpoint Pong` shows the types of a game's objects."""
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from silot_gym.atari import make_atari, resolve_game
+from silot_gym.calibration.types import types_of_episodes
 from silot_gym.checkpoint import Checkpoint, folder_of
 from silot_gym.object_types import FIND, ObjectTypes
+from silot_gym.play.tracker import SlotTracker
 from silot_gym.rollouts import RolloutStore, collect, split
-from silot_gym.tracker import SlotTracker
-from silot_gym.training.object_types import types_of_episodes
 
 SPRITES = 12
 """Sprites in a row."""
@@ -68,7 +68,7 @@ def main(args: Args) -> None:
     if out.suffix != ".png" or not out.parent.is_dir():
         raise ValueError(f"expected a .png file in a folder that exists, got {out}")
     if args.find:
-        checkpoint = replace(checkpoint, types=_found(checkpoint, args))
+        checkpoint = checkpoint.with_calibration(types=_found(checkpoint, args))
         checkpoint.save(folder_of(args.checkpoint))
     if checkpoint.types is None:
         raise ValueError(f"{args.checkpoint}: expected a checkpoint with types, got none: {FIND}")
@@ -93,7 +93,11 @@ def contact_sheet(types: ObjectTypes, sprites: Sprites, seed: int = 0) -> Image.
     for number, seen in enumerate(sprites):
         top = GAP + number * (CELL + GAP)
         share = f"{len(seen) / total:.1%} of the objects"
-        lines = [f"{number}  {types.names[number]}", share, f"{types.most[number]} at once at most"]
+        lines = [
+            f"{number}  {types.names[number]}",
+            share,
+            f"{types.max_count[number]} at once at most",
+        ]
         draw.multiline_text((2 * GAP, top + GAP), "\n".join(lines), WHITE, font)
         for column, i in enumerate(rng.permutation(len(seen))[:SPRITES]):
             sheet.paste(_enlarged(seen[i]), (TEXT + column * (CELL + GAP), top))

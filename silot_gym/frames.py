@@ -1,14 +1,11 @@
 """From an environment's frame to what the model sees: the only preprocessing there is."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from silot_gym.background import Background, pack_colours, unpack_colours
-
-DIMMEST = 0.3
-"""How bright the darkest object is seen: background is black, and nothing else is."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +20,8 @@ class FrameConfig:
         pooled: whether a frame is the maximum of the last two screens.
         flickers: whether the game draws objects on some screens only, so that frames that are not
             pooled miss them.
+        brightness_floor: how bright the darkest object is seen: background is black, and nothing
+            else is.
         background: what is seen as black.
     """
 
@@ -32,11 +31,23 @@ class FrameConfig:
     frame_skip: int = 4
     pooled: bool = True
     flickers: bool = True
+    brightness_floor: float = 0.3
     background: Background = field(default_factory=Background, compare=False, repr=False)
+
+    NUMBERS: ClassVar = (
+        "game",
+        "height",
+        "width",
+        "frame_skip",
+        "pooled",
+        "flickers",
+        "brightness_floor",
+    )
+    """All but the background."""
 
     def __post_init__(self) -> None:
         """Refuse a background of another size."""
-        for pictures in (self.background.pictures, self.background.stills):
+        for pictures in (self.background.pictures, self.background.static_pictures):
             if len(pictures) and pictures.shape[1:] != (self.height, self.width):
                 raise ValueError(
                     f"expected a background of {self.height} x {self.width}, "
@@ -45,31 +56,31 @@ class FrameConfig:
 
     def numbers(self) -> dict[str, Any]:
         """All but the background, as plain values by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "background"}
+        return {name: getattr(self, name) for name in self.NUMBERS}
 
     def window(self, top: int, bottom: int, left: int, right: int) -> "FrameConfig":
         """The same for frames of which only `frame[top:bottom, left:right]` is seen."""
         background = self.background.window(top, bottom, left, right)
         return replace(self, height=bottom - top, width=right - left, background=background)
 
-    def prepare(self, frames: Tensor, drawn: Tensor | None = None) -> Tensor:
+    def prepare(self, frames: Tensor, foreground: Tensor | None = None) -> Tensor:
         """Frames (B, height, width, 3) uint8 to (B, 3, height, width) float32 in [0, 1].
 
-        Background is black. All else is brighter than `DIMMEST`, so that a black object on a green
+        Background is black. All else is brighter than `brightness_floor`, so that a black object on a green
         ground is seen, and a dark one counts about as much as a bright one. (A model with larger
         pixels averages this.)
 
         Args:
-            frames: of any size; see `Background.drawn`.
-            drawn: (B, height, width) bool, where there is no background, if it is known.
+            frames: of any size; see `Background.foreground`.
+            foreground: (B, height, width) bool, where there is no background, if it is known.
         """
-        if drawn is None:
-            drawn = self.background.drawn(pack_colours(frames))
+        if foreground is None:
+            foreground = self.background.foreground(pack_colours(frames))
         seen = frames.movedim(-1, -3).contiguous().float()
-        seen.mul_((1 - DIMMEST) / 255).add_(DIMMEST)
-        return seen.mul_(drawn.unsqueeze(-3).byte())  # twice as fast as by bool
+        seen.mul_((1 - self.brightness_floor) / 255).add_(self.brightness_floor)
+        return seen.mul_(foreground.unsqueeze(-3).byte())  # twice as fast as by bool
 
-    def restore(self, seen: Tensor, behind: Tensor) -> Tensor:
+    def to_rgb(self, seen: Tensor, behind: Tensor) -> Tensor:
         """What the model sees, or renders, as it would look in an environment's frames.
 
         Args:
@@ -80,6 +91,7 @@ class FrameConfig:
             (B, height, width, 3) uint8.
         """
         seen = seen.movedim(-3, -1)
-        colours = ((seen - DIMMEST) / (1 - DIMMEST)).clamp(0, 1).mul(255).round().byte()
-        shown = seen.amax(-1, keepdim=True) > DIMMEST / 2
+        floor = self.brightness_floor
+        colours = ((seen - floor) / (1 - floor)).clamp(0, 1).mul(255).round().byte()
+        shown = seen.amax(-1, keepdim=True) > floor / 2
         return colours.where(shown, unpack_colours(behind))

@@ -13,8 +13,6 @@ __all__ = ["ObjectTypes", "TypeVotes", "looks"]
 
 FIND = "find them with `python -m silot_gym types --checkpoint <its folder> --find`"
 """What to do about a checkpoint without types."""
-KEPT_VOTES = 0.9
-"""What is left of a frame's vote at the next frame: seven frames outvote all that was before."""
 LEAST_SIZE = 1 / 256
 """Smallest width and height, as fractions of the frame, that are told apart."""
 
@@ -38,14 +36,14 @@ class ObjectTypes:
     Attributes:
         centres: (N, D) float32.
         projection: (A + 2, D) float32, from `looks` to the space of the centres.
-        most: (N,) int64, the most objects of each type that were seen at once where the types were
-            found, but for rare frames.
+        max_count: (N,) int64, the most objects of each type that were seen at once where the types
+            were found, but for rare frames.
         names: N names, "" for a type without one.
     """
 
     centres: NDArray[np.float32]
     projection: NDArray[np.float32]
-    most: NDArray[np.int64]
+    max_count: NDArray[np.int64]
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -59,9 +57,9 @@ class ObjectTypes:
                 "expected types with centres (N, D) and a projection (A + 2, D), got "
                 f"{self.centres.shape} and {self.projection.shape}"
             )
-        if self.most.shape != (count,) or len(self.names) != count:
+        if self.max_count.shape != (count,) or len(self.names) != count:
             raise ValueError(
-                f"expected counts and names of {count} types, got {len(self.most)} and "
+                f"expected counts and names of {count} types, got {len(self.max_count)} and "
                 f"{len(self.names)}"
             )
 
@@ -105,9 +103,9 @@ class TypeVotes:
     the track's type follows within some frames.
     """
 
-    def __init__(self, types: ObjectTypes, lanes: int, num_slots: int) -> None:
-        """Starts without votes for the K slots of B lanes."""
-        self._types = types
+    def __init__(self, types: ObjectTypes, lanes: int, num_slots: int, decay: float) -> None:
+        """Starts without votes for the K slots of B lanes; see `PlayConfig.vote_decay`."""
+        self._types, self._decay = types, decay
         self._votes = np.zeros((lanes, num_slots, len(types)), np.float32)
 
     def cast(
@@ -130,7 +128,7 @@ class TypeVotes:
         Returns:
             (b, K) int64, each track's type; -1 in slots without an object.
         """
-        votes = self._votes[lanes] * KEPT_VOTES
+        votes = self._votes[lanes] * self._decay
         votes[new] = 0
         seen = self._types.classify(what[shown], size[shown])
         votes[(*shown.nonzero(), seen)] += 1

@@ -1,7 +1,7 @@
 """The K tracked objects of B streams, the one type that travels from frame to frame."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -57,12 +57,12 @@ class Objects:
     @property
     def depth(self) -> Tensor:
         """(B, K) in (0, 1), larger is nearer."""
-        return squash(self.depth_logit)
+        return bounded_sigmoid(self.depth_logit)
 
     @property
     def size(self) -> Tensor:
         """(B, K, 2) width and height in pixels, in (0, anchor)."""
-        return squash(self.size_logit) * self.anchor
+        return bounded_sigmoid(self.size_logit) * self.anchor
 
     @property
     def boxes(self) -> Tensor:
@@ -79,6 +79,14 @@ class Objects:
         return Objects(
             *(function(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         )
+
+    def rescaled(self, factor: float) -> "Objects":
+        """The same objects in a picture that is `factor` times as large."""
+        return replace(self, position=self.position * factor, anchor=self.anchor * factor)
+
+    def masked(self, kept: Tensor) -> "Objects":
+        """The same objects, of which only some, (B, K) of 1 and 0, are present."""
+        return replace(self, presence=self.presence * kept)
 
     def take(self, slots: Tensor) -> "Objects":
         """The objects of some slots (B, N) of each stream."""
@@ -115,17 +123,16 @@ class Objects:
         )
 
 
-def first_rows(wanted: Tensor, most: int | None = None) -> Tensor:
-    """Rows (B, N) of which each stream's wanted ones, (B, rows) bool, come first, in order.
+def compact_indices(mask: Tensor) -> Tensor:
+    """Indices (B, N) of which each stream's true ones in `mask`, (B, M) bool, come first, in order.
 
-    N is `most`, or else the most that any stream wants, and at least 1; streams that want fewer
-    get some others. To count them the host waits for the device.
+    N is the largest number of true ones in a stream. Streams with fewer are filled up with indices
+    of false ones. On a GPU the host waits for the result.
     """
-    if most is None:
-        most = max(1, int(wanted.sum(1).max()))
-    return wanted.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+    count = int(mask.sum(1).max())
+    return mask.int().argsort(dim=1, descending=True, stable=True)[:, :count]
 
 
-def squash(logit: Tensor) -> Tensor:
+def bounded_sigmoid(logit: Tensor) -> Tensor:
     """Logistic function of a logit limited to [-10, 10], where its gradient is still alive."""
     return logit.clamp(-10, 10).sigmoid()

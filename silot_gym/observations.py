@@ -1,6 +1,7 @@
 """Slots in the form that agents observe, the same for all wrappers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from silot_gym.background import Region
 from silot_gym.compatibility import Known, check_frames, load_checkpoint, rgb_size
 from silot_gym.object_types import FIND, ObjectTypes
-from silot_gym.tracker import Slots, SlotTracker, Tracker
+from silot_gym.play.config import PlayConfig
+from silot_gym.play.tracker import SlotTracker
+from silot_gym.slots import Slots, Tracker
 
 __all__ = ["ATTRIBUTES", "ATTRIBUTE_BOUNDS", "SlotObserver", "slot_layout", "slot_space"]
 
@@ -84,6 +87,7 @@ class SlotObserver:
         flatten: bool,
         include_pixels: bool,
         ignore: Sequence[Region] | None,
+        play: PlayConfig | Mapping[str, Any] | None,
         device: str,
         strict: bool,
         make_tracker: Callable[..., Tracker] = SlotTracker,
@@ -96,6 +100,8 @@ class SlotObserver:
         self.frame_size = rgb_size(frames)
         loaded = load_checkpoint(checkpoint, known.get("game"), device)
         check_frames(loaded.frames, known, self.frame_size, strict)
+        if play is not None:
+            loaded = replace(loaded, play=PlayConfig.of(play))
         self._tracker: Tracker | None = make_tracker(
             loaded, lanes, num_slots, self.frame_size, ignore
         )

@@ -108,8 +108,8 @@ class SlotRows:
                     "expected a checkpoint with types of objects, got one without: "
                     f"{FIND}, or say how many rows with rows=[...]"
                 )
-            rows = types.most.tolist()
-        expected = 1 if types is None else len(types.most)
+            rows = types.max_count.tolist()
+        expected = 1 if types is None else len(types.max_count)
         if len(rows) != expected:
             raise ValueError(f"expected rows for each of {expected} types, got {tuple(rows)}")
         return cls(lanes, space.shape[0], layout, rows, history)

@@ -1,6 +1,6 @@
 """Tracked objects for Gymnasium's vector environments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from silot_gym.background import Region
 from silot_gym.compatibility import frames_of_vector
 from silot_gym.observations import ATTRIBUTES, SlotObserver, put
+from silot_gym.play.config import PlayConfig
 
 __all__ = ["SILOTObjectVectorWrapper"]
 
@@ -55,6 +56,7 @@ class SILOTObjectVectorWrapper(_VectorWrapper):
         flatten: bool = False,
         include_pixels: bool = False,
         ignore: Sequence[Region] | None = None,
+        play: PlayConfig | Mapping[str, Any] | None = None,
         device: str = "cpu",
         strict: bool = False,
     ) -> None:
@@ -87,6 +89,7 @@ class SILOTObjectVectorWrapper(_VectorWrapper):
             flatten=flatten,
             include_pixels=include_pixels,
             ignore=ignore,
+            play=play,
             device=device,
             strict=strict,
         )

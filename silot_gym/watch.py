@@ -16,9 +16,9 @@ from silot_gym.checkpoint import Checkpoint, bundled_for
 from silot_gym.compatibility import check_frames, frames_of_env, rgb_size
 from silot_gym.device import check_device
 from silot_gym.observations import objects_info
+from silot_gym.play.tracker import SlotTracker
 from silot_gym.programs import require, run
 from silot_gym.rollouts.policies import Policy, RandomPolicy
-from silot_gym.tracker import SlotTracker
 
 FPS = 15
 

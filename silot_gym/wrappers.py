@@ -1,7 +1,8 @@
 """Gymnasium wrappers: pixels in, tracked objects out."""
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from silot_gym.background import Region, within
 from silot_gym.compatibility import frames_of_env
 from silot_gym.observations import ATTRIBUTES, SlotObserver
-from silot_gym.tracker import Slots
+from silot_gym.play.config import PlayConfig
+from silot_gym.slots import Slots
 
 __all__ = ["SILOTObjectWrapper"]
 
@@ -64,6 +66,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         render_overlay: bool = False,
         overlay_scale: int = 4,
         ignore: Sequence[Region] | None = None,
+        play: PlayConfig | Mapping[str, Any] | None = None,
         device: str = "cpu",
         strict: bool = False,
     ) -> None:
@@ -84,6 +87,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen.
                 By default those where the checkpoint knows score, lives and clocks to be shown,
                 and small things that are always the same; `()` gives these back.
+            play: How the model is played, as `PlayConfig` or a mapping of some of its fields; as
+                the checkpoint says by default.
             device: Where the model runs, as torch names it.
             strict: Whether frames of another kind than those that the checkpoint was made for
                 are an error rather than a warning.
@@ -105,6 +110,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             render_overlay=render_overlay,
             overlay_scale=overlay_scale,
             ignore=None if ignore is None else tuple(map(tuple, ignore)),
+            play=None if play is None else asdict(PlayConfig.of(play)),
             device=device,
             strict=strict,
         )
@@ -132,6 +138,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             flatten=flatten,
             include_pixels=include_pixels,
             ignore=ignore,
+            play=play,
             device=device,
             strict=strict,
         )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from silot_gym.scenes import UnknownScenes
 
 from silot_gym.background import Background
-from silot_gym.scenes import UnknownScenes
 from tests.test_background import (
     BLUE,
     FIRST,

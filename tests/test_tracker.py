@@ -12,7 +12,8 @@ from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.memory_truth import load_memory_truth
 from silot_gym.observations import ATTRIBUTE_BOUNDS, ATTRIBUTES, slot_layout
-from silot_gym.tracker import Slots, SlotTracker
+from silot_gym.play.tracker import SlotTracker
+from silot_gym.slots import Slots
 
 HEIGHT, WIDTH = 60, 48
 PONG = Path(__file__).parents[1] / "benchmarks" / "data" / "Pong.npz"

@@ -95,7 +95,7 @@ class AgentConfig:
             names = {path.resolve(): name for name, path in bundled().items()}
             checkpoint = names.get(folder.resolve(), str(folder.resolve()))
             if obs == "slots" and view in (None, "vector"):
-                rows = tuple(types_needed(Checkpoint.load(checkpoint)).most.tolist())
+                rows = tuple(types_needed(Checkpoint.load(checkpoint)).max_count.tolist())
         kind = SETTINGS[algo]
         settings = changed(kind.for_pixels() if obs == "pixels" else kind(), changes)
         return cls(game, obs, view or "vector", checkpoint, rows, algo, settings, steps, envs, seed)

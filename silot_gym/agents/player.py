@@ -11,8 +11,8 @@ from silot_gym.agents.envs import VIEW_ATTRIBUTES, make_envs
 from silot_gym.agents.run import AgentRun
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.observations import objects_info, slot_layout
+from silot_gym.play.tracker import SlotTracker
 from silot_gym.slot_rows import SlotRows
-from silot_gym.tracker import SlotTracker
 
 __all__ = ["AgentPlayer"]
 
@@ -59,7 +59,7 @@ class AgentPlayer:
         self._rows = None
         if config.view == "vector":
             layout = slot_layout(VIEW_ATTRIBUTES, self._tracker.what_dim, len(self._types))
-            rows = config.rows or self._types.most
+            rows = config.rows or self._types.max_count
             self._rows = SlotRows(1, self._tracker.num_slots, layout, rows)
         self._env = env
         meanings = env.get_wrapper_attr("get_action_meanings")()

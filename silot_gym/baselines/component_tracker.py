@@ -13,7 +13,7 @@ from silot_gym.background import Region, pack_colours, within
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.linking import MAX_STEP, closest_pairs
 from silot_gym.object_types import ObjectTypes, TypeVotes
-from silot_gym.tracker import Slots
+from silot_gym.slots import Slots
 
 __all__ = ["ComponentTracker"]
 
@@ -57,15 +57,16 @@ class ComponentTracker:
             types: Types of objects by colour and size, if they are known.
         """
         frames = checkpoint.frames
-        background = frames.background
-        if ignore is None:
-            background, ignore = background.without_stills(), background.displays
+        self._background, ignored = checkpoint.play.background(frames.background, ignore)
         self.lanes, self.num_slots = lanes, num_slots or checkpoint.num_slots
         self.types = types
-        self._background = background
         self._height, self._width = frame_size or (frames.height, frames.width)
-        self._seen = ~within(ignore, self._height, self._width)
-        self._votes = None if types is None else TypeVotes(types, lanes, self.num_slots)
+        self._seen = ~within(ignored, self._height, self._width)
+        self._votes = (
+            None
+            if types is None
+            else TypeVotes(types, lanes, self.num_slots, checkpoint.play.vote_decay)
+        )
         self._ids = np.full((lanes, self.num_slots), -1)
         self._centre = np.zeros((lanes, self.num_slots, 2), np.float32)
         self._colour = np.zeros((lanes, self.num_slots, 3), np.float32)
@@ -81,13 +82,13 @@ class ComponentTracker:
         """Follows the regions into the next frame of each lane; see `SlotTracker.step`."""
         chosen = list(range(self.lanes) if lanes is None else lanes)
         packed = pack_colours(torch.from_numpy(np.ascontiguousarray(frames)))
-        drawn = (self._background.drawn(packed) & self._seen).numpy()
+        foreground = (self._background.foreground(packed) & self._seen).numpy()
         boxes = np.zeros((len(chosen), self.num_slots, 4), np.float32)
         what = np.zeros((len(chosen), self.num_slots, 3), np.float32)
         velocity = np.zeros((len(chosen), self.num_slots, 2), np.float32)
         new = np.zeros((len(chosen), self.num_slots), bool)
         for n, lane in enumerate(chosen):
-            regions, means = self._regions(drawn[n], frames[n])
+            regions, means = self._regions(foreground[n], frames[n])
             slots, new[n], velocity[n] = self._link(lane, regions, means)
             boxes[n, slots], what[n, slots] = regions, means
         extent = np.array([self._width, self._height], np.float32)
@@ -109,14 +110,14 @@ class ComponentTracker:
         )
 
     def _regions(
-        self, drawn: NDArray[np.bool_], frame: NDArray[np.uint8]
+        self, foreground: NDArray[np.bool_], frame: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes (R, 4) and mean colours (R, 3) of the largest regions."""
-        labels = label(drawn, connectivity=2)  # type: ignore[no-untyped-call]
+        labels = label(foreground, connectivity=2)  # type: ignore[no-untyped-call]
         extents = ndimage.find_objects(labels)
         boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in extents], np.float32)
         boxes = boxes.reshape(-1, 4)
-        numbers, pixels = labels[drawn] - 1, frame[drawn]
+        numbers, pixels = labels[foreground] - 1, frame[foreground]
         count = np.bincount(numbers, minlength=len(boxes))
         total = [np.bincount(numbers, pixels[:, c], minlength=len(boxes)) for c in range(3)]
         means = np.stack(total, -1) / count[:, None] * 2 / 255 - 1

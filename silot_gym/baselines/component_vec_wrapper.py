@@ -9,11 +9,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from silot_gym.atari import make_atari
 from silot_gym.baselines.component_tracker import ComponentTracker
+from silot_gym.calibration.types import find_types
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.object_types import ObjectTypes
 from silot_gym.rollouts.policies import RandomPolicy
 from silot_gym.sb3 import SILOTVecWrapper
-from silot_gym.training.object_types import find_types
 
 __all__ = ["ComponentVecWrapper"]
 

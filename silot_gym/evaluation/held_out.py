@@ -1,6 +1,5 @@
 """How good a checkpoint is, in figures and to the eye, on episodes that it was not trained on."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,15 +10,17 @@ from silot_gym.background import within
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.draw import SCALE, draw_objects, enlarge
 from silot_gym.evaluation.connected_components import annotate
-from silot_gym.evaluation.predict import predict
 from silot_gym.evaluation.protocol import PAPER, clips, score
+from silot_gym.evaluation.trackers import slot_tracks
 from silot_gym.frames import FrameConfig
 from silot_gym.observations import objects_info
+from silot_gym.play.tracker import SlotTracker
 from silot_gym.rollouts import Episode
-from silot_gym.tracker import SlotTracker
 
 CLIP_LENGTH = 8
 """Frames of a clip, in the paper."""
+NUM_SLOTS = 128
+"""K in the paper's evaluation on Atari."""
 PREDICTION_START = 3
 """First frame that the learned prior predicts, in the paper."""
 
@@ -47,35 +48,13 @@ def paper_protocol(
     seen = paper_clips(checkpoint.frames, episodes, num_clips)
     truth = [annotate(clip, checkpoint.frames.background.colour) for clip in seen]
     cropped = paper_view(checkpoint)
-    figures = score(truth, predict(cropped, seen, progress=progress))
-    unseen = predict(cropped, seen, unseen_from=PREDICTION_START, progress=progress)
+    figures = score(truth, slot_tracks(cropped, seen, progress=progress))
+    unseen = slot_tracks(cropped, seen, unseen_from=PREDICTION_START, progress=progress)
     late = score(
         [tracks.after(PREDICTION_START) for tracks in truth],
         [tracks.after(PREDICTION_START) for tracks in unseen],
     )
     return {**figures, **{f"prior_{name}": value for name, value in late.items()}}
-
-
-def enough_slots(
-    checkpoint: Checkpoint, episodes: Sequence[Episode], *, num_frames: int = 64, slots: int = 128
-) -> int:
-    """K for play: a quarter more than the most objects found in a frame (the paper's rule).
-
-    Args:
-        checkpoint: the model.
-        episodes: some of their frames are looked at, one by one.
-        num_frames: how many, about.
-        slots: the most that K may be.
-    """
-    step = max(1, sum(len(episode) for episode in episodes) // num_frames)
-    tracker, most = SlotTracker(checkpoint, num_slots=slots), 1
-    for episode in episodes:
-        for t in range(0, len(episode) - 1, step):
-            tracker.reset()
-            # A second look settles what the first one was in doubt of.
-            *_, shown = (tracker.step(frame[None]) for frame in episode.rgb(t, t + 2))
-            most = max(most, int((shown.track_id >= 0).sum()))
-    return min(slots, math.ceil(1.25 * most))
 
 
 def paper_clips(
@@ -98,16 +77,18 @@ def seen_in_play(frames: FrameConfig, clip: NDArray[np.uint8]) -> NDArray[np.uin
 
     That is background, score, lives and clocks, and small things that are always the same.
     """
-    seen = frames.background.without_stills().removed(clip)
-    displays = within(frames.background.displays, frames.height, frames.width).numpy()
-    seen[:, displays] = frames.background.colour
+    seen = frames.background.with_static().removed(clip)
+    hud = within(frames.background.hud, frames.height, frames.width).numpy()
+    seen[:, hud] = frames.background.colour
     return seen
 
 
 def paper_view(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint, for frames that are cropped as in the paper."""
-    frames = checkpoint.frames
-    return replace(checkpoint, frames=frames.window(*_crop(frames)))
+    """The checkpoint for frames that are cropped as in the paper, where all objects count."""
+    frames = checkpoint.frames.window(*_crop(checkpoint.frames))
+    play = replace(checkpoint.play, ignore_hud=False, ignore_static=False)
+    cropped = checkpoint.with_calibration(frames=frames, num_slots=NUM_SLOTS)
+    return replace(cropped, play=play)
 
 
 def _crop(frames: FrameConfig) -> tuple[int, int, int, int]:

@@ -5,80 +5,104 @@ SPAIR, which looks at each frame by itself.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from silot_gym.background import Colour
-from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.connected_components import connected_components, link
 from silot_gym.evaluation.tracks import Tracks
 from silot_gym.linking import MAX_STEP
-from silot_gym.model.rendering import is_drawn
-from silot_gym.model.selection import give_up_duplicates, select
-from silot_gym.tracker import SlotTracker
+from silot_gym.play.tracker import SlotTracker
+from silot_gym.slots import Slots
+
+SPAIR_SLOTS = 128
+"""Objects that SPAIR may find in a frame: as many as the paper gives SILOT."""
 
 
-def slot_tracks(checkpoint: Checkpoint, sequences: NDArray[np.uint8]) -> list[Tracks]:
-    """What the wrapper would show: ids, presence threshold and number of slots are those of play.
+def slot_tracks(
+    checkpoint: Checkpoint,
+    sequences: Sequence[NDArray[np.uint8]],
+    *,
+    lanes: int = 8,
+    unseen_from: int | None = None,
+    progress: bool = False,
+) -> list[Tracks]:
+    """What the wrapper would show: the tracker that ships, on each sequence from its first frame.
 
     Args:
         checkpoint: The model.
-        sequences: (S, T, H, W, 3) uint8 RGB, each followed from its first frame to its last.
+        sequences: Each (T, H, W, 3) uint8 RGB, all of one shape.
+        lanes: Sequences that are tracked side by side.
+        unseen_from: The frame from which on the learned prior predicts without seeing frames (3
+            in the paper); None for never.
+        progress: Whether to show a progress bar.
 
     Returns:
         The tracks of each sequence, with presence as confidence.
     """
-    tracker = SlotTracker(checkpoint, lanes=len(sequences))
-    steps = [tracker.step(frames) for frames in sequences.swapaxes(0, 1)]
+    found: list[Tracks] = []
+    for first in tqdm(range(0, len(sequences), lanes), "tracking", disable=not progress):
+        batch = np.stack(sequences[first : first + lanes], 1)  # (T, lanes, H, W, 3)
+        tracker = SlotTracker(checkpoint, lanes=batch.shape[1])
+        steps = [
+            tracker.step(frames) if unseen_from is None or t < unseen_from else tracker.predict()
+            for t, frames in enumerate(batch)
+        ]
+        found += _tracks(steps)
+    return found
+
+
+def _tracks(steps: Sequence[Slots]) -> list[Tracks]:
+    """The tracks of each lane."""
     boxes, ids, presence = (
         np.stack([getattr(slots, name) for slots in steps], 1)
         for name in ("boxes", "track_id", "presence")
     )
     boxes = np.where(ids[..., None] >= 0, boxes, np.float32(np.nan))  # as `Tracks` has it
-    return [Tracks(*sequence) for sequence in zip(boxes, ids, presence, strict=True)]
+    return [Tracks(*lane) for lane in zip(boxes, ids, presence, strict=True)]
 
 
-@torch.inference_mode()
 def spair_tracks(
-    checkpoint: Checkpoint, sequences: NDArray[np.uint8], least_presence: float
+    checkpoint: Checkpoint,
+    sequences: Sequence[NDArray[np.uint8]],
+    least_presence: float,
+    *,
+    lanes: int = 8,
 ) -> list[Tracks]:
     """The baseline SPAIR: discovery alone, frame by frame, linked by distance between centres.
 
     Discovery has the weights that it was trained to as a part of SILOT, not weights of its own. It
-    sees each frame as the first of a sequence, and every cell may show an object of its own.
+    sees each frame as the first of a sequence, and gets the same steps of play that SILOT gets
+    (`checkpoint.play`).
 
     Args:
         checkpoint: The model.
-        sequences: (S, T, H, W, 3) uint8 RGB.
+        sequences: Each (T, H, W, 3) uint8 RGB.
         least_presence: Objects of lower presence are left out; they would take the ids of others.
+        lanes: Frames that are looked at side by side.
 
     Returns:
         The tracks of each sequence, with presence as confidence, boxes clipped to the frame.
     """
-    model = checkpoint.model
-    device = model.discovery.initial_hidden.device
-    height, width = sequences.shape[2:4]
+    play = replace(checkpoint.play, presence_threshold=least_presence)
+    alone = replace(checkpoint, play=play).with_calibration(num_slots=SPAIR_SLOTS)
     tracks = []
-    for frames in sequences:
+    for sequence in sequences:
         boxes, presence = [], []
-        for frame in frames:
-            seen = checkpoint.frames.prepare(torch.from_numpy(frame[None]).to(device))
-            claims = model.step(seen, None).discovered
-            assert claims is not None  # discovery was not left out
-            nothing = model.empty_objects(1, claims.presence.shape[1])
-            found = select(nothing, claims, in_play=True)
-            fitted = model.boxes(found, is_drawn(seen))
-            found = give_up_duplicates(found, fitted)
-            confidence = found.presence[0].float().cpu().numpy()
-            shown = confidence >= least_presence
-            boxes.append(clip_boxes(fitted[0].cpu().numpy()[shown], height, width))
-            presence.append(confidence[shown])
+        for first in range(0, len(sequence), lanes):
+            frames = sequence[first : first + lanes]
+            slots = SlotTracker(alone, lanes=len(frames)).step(frames)
+            for shown, box, confidence in zip(
+                slots.track_id >= 0, slots.boxes, slots.presence, strict=True
+            ):
+                boxes.append(box[shown])
+                presence.append(confidence[shown])
         linked = link(boxes, MAX_STEP)
         tracks.append(
             Tracks.from_frames(boxes, [ids[ids >= 0] for ids in linked.track_id], presence)

@@ -50,6 +50,11 @@ class ModelConfig:
     search_margin: float = 12.0
     """How much wider than the object the first glimpse of propagation is; 0 in the paper, where
     an object that moves by more than its own size leaves its glimpse."""
+    glimpse_step: float = 0.1
+    """How strongly the first glimpse follows its network, in anchors; as in the paper."""
+    cell_offset: tuple[float, float] = (-0.5, 1.5)
+    """How far an object's centre may lie from its cell's origin, in cells; the paper's b_min and
+    b_max."""
     initial_std: float = 0.1
     """Standard deviation of positions and sizes before training; 1 in the paper, with which first
     looks go to random places, and MOTA .80 takes a little longer."""
@@ -57,9 +62,30 @@ class ModelConfig:
     """Width and height of boxes before training, in pixels; half an anchor in the paper, from
     where boxes grow over several objects at once. (From 16 pixels on, learning is faster, but some
     seeds of Space Invaders end with two aliens in a box.)"""
+    initial_colour: float = -1.5
+    """What the colours of sprites are before training, before `colour_scale` and the logistic
+    function: of brightness .05, so that they hide little before they are learned; 0 in the
+    paper."""
+    colour_scale: float = 2.0
+    """Factor of the logits of sprites' colours; as in the paper."""
+    alpha_scale: float = 0.1
+    """Factor of the logits of sprites' opacity; the paper's for Atari, where sprites are opaque."""
+    alpha_bias: float = 5.0
+    """What is added to the logits of sprites' opacity; the paper's for Atari."""
+    black_weight: float = 0.01
+    """Weight of what is black where sprites overlap, if that of what is white is 1. A sprite is an
+    opaque rectangle, and would cover with its black what is beside it; 1 in the paper."""
+    frozen_presence: float = 3.0
+    """Log-odds of presence while it is frozen early in training."""
     presence_temperature: float = 0.25
     """Of the binary concrete presence; 1 in the paper, where half a presence under twice the
     brightness explains dim sprites at half the price. At 0.5 that still pays for bullets."""
+    faint_presence: float = 0.01
+    """Presence below which an object is given up, as presence never rises again; 0 in the paper.
+    Empty slots then cost nothing."""
+    nms_iou: float = 0.5
+    """Intersection over union from which on a discovered object is left out beside a more present
+    one; the paper has no such rule. (Play has a stricter one: boxes are tight by then.)"""
 
     expected_size: tuple[float, float] = (4.0, 4.0)
     """Width and height in pixels where the prior has its mean; 3 in the paper. The prior has to
@@ -75,8 +101,9 @@ class ModelConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             numbers = value if isinstance(value, tuple) else (value,)
-            may_be_zero = field.name in ("search_margin", "object_attention")
-            if any(n < 0 or (n == 0 and not may_be_zero) for n in numbers):
+            may_be_zero = field.name in ("search_margin", "object_attention", "faint_presence")
+            any_sign = field.name in ("cell_offset", "initial_colour", "alpha_bias")
+            if not any_sign and any(n < 0 or (n == 0 and not may_be_zero) for n in numbers):
                 raise ValueError(f"ModelConfig.{field.name} must be positive, got {value}")
         if len(self.backbone_channels) != 2:
             raise ValueError(
@@ -114,6 +141,9 @@ class ModelConfig:
             attention_std=0.1 * anchor_size,
             search_margin=0.0,
             initial_std=1.0,
+            initial_colour=0.0,
+            black_weight=1.0,
+            faint_presence=0.0,
             initial_size=(anchor_size / 2, anchor_size / 2),
             presence_temperature=1.0,
             expected_size=(anchor_size / 10, anchor_size / 10),

@@ -35,12 +35,12 @@ class Latents:
         )
 
 
-class Held(NamedTuple):
-    """What is not decided yet: early in training networks would decide before they can know.
+class Frozen(NamedTuple):
+    """Decisions that are overridden early in training, before the networks are reliable.
 
     Attributes:
         presence: whether all discovered objects are taken to be present.
-        stay: whether all tracked objects are taken to stay.
+        stay: whether all propagated objects are taken to stay.
         size: whether all boxes have, but for noise, the size that they start from.
     """
 
@@ -49,7 +49,7 @@ class Held(NamedTuple):
     size: bool = False
 
 
-NOTHING_HELD = Held()
+NOT_FROZEN = Frozen()
 
 
 def draw_normal(mean: Tensor, std: Tensor, noisy: bool) -> Tensor:

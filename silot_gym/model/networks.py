@@ -89,7 +89,7 @@ def grid_size(frame: Tensor) -> tuple[int, int]:
     return -(-height // CELL_SIZE), -(-width // CELL_SIZE)
 
 
-def cell_corners(rows: int, columns: int, device: torch.device) -> Tensor:
+def cell_origins(rows: int, columns: int, device: torch.device) -> Tensor:
     """(rows * columns, 2) upper left corners (x, y) of the cells in pixels, row by row."""
     y = torch.arange(rows, device=device) * CELL_SIZE
     x = torch.arange(columns, device=device) * CELL_SIZE

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from silot_gym.model.attention import ObjectAttention
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.latents import (
-    NOTHING_HELD,
-    Held,
+    NOT_FROZEN,
+    Frozen,
     Latents,
     bounded_std,
     draw_normal,
@@ -16,19 +16,18 @@ from silot_gym.model.latents import (
 )
 from silot_gym.model.networks import last_bias, mlp
 from silot_gym.model.rendering import extract_glimpses
-from silot_gym.objects import Objects, squash
+from silot_gym.objects import Objects, bounded_sigmoid
 
-_GLIMPSE_STEP = 0.1
-"""How strongly the first glimpse follows its network, in anchors (0.1 in section 3.4)."""
-HELD_PRESENCE = 3.0
-"""Log-odds of presence while it is held."""
+_GATE_MAX, _GATE_BIAS = 0.9999, 1.0
+"""Largest value of a gate, which keeps standard deviations above zero; and what is added to its
+logit, so that appearances persist at first."""
 
 
 def describe(objects: Objects) -> Tensor:
     """What networks see of an object: (B, K, 4 + A + R), without its place in the frame."""
     return torch.cat(
         [
-            squash(objects.size_logit),
+            bounded_sigmoid(objects.size_logit),
             objects.what,
             objects.depth[..., None],
             objects.presence[..., None],
@@ -38,7 +37,7 @@ def describe(objects: Objects) -> Tensor:
     )
 
 
-def start_certain(head: nn.Sequential, std: float) -> None:
+def set_initial_std(head: nn.Sequential, std: float) -> None:
     """Let a head of means and standard deviations start with the latter at `std`."""
     bias = last_bias(head)
     with torch.no_grad():
@@ -77,72 +76,80 @@ class Propagation(nn.Module):
             self.encoder = mlp(texels, config.encoder_dims, features)
             self.what_input_head = mlp(features, config.head_dims, 2 * what)
         self.where_head = mlp(features + glimpse, config.head_dims, 8)
-        seen = features + 6 + glimpse
-        self.what_head = mlp(seen, config.head_dims, 5 * what)
-        self.depth_head = mlp(seen + what, config.head_dims, 2)
-        self.presence_head = mlp(seen + what + 1, config.head_dims, 1)
-        start_certain(self.where_head, config.initial_std)
+        known = features + 6 + glimpse
+        self.what_head = mlp(known, config.head_dims, 5 * what)
+        self.depth_head = mlp(known + what, config.head_dims, 2)
+        self.presence_head = mlp(known + what + 1, config.head_dims, 1)
+        set_initial_std(self.where_head, config.initial_std)
         if sees_frame:
-            start_certain(self.what_input_head, config.initial_std)
+            set_initial_std(self.what_input_head, config.initial_std)
 
     def forward(
-        self, objects: Objects, frame: Tensor | None = None, held: Held = NOTHING_HELD
+        self, objects: Objects, image: Tensor | None = None, frozen: Frozen = NOT_FROZEN
     ) -> tuple[Objects, Latents]:
-        """Objects of the last frame to those of this one, in the same slots.
+        """Objects (B, N) of the last frame to those of this one, in the same slots.
 
         The recurrent state is passed on as it came: `RecurrentState` advances it.
+
+        Args:
+            objects: those of the last frame.
+            image: (B, 3, height, width), this frame; None for the learned prior.
+            frozen: the decisions that are not left to the networks.
+
+        Returns:
+            The objects, and the distribution that they were drawn from.
         """
-        noisy, anchor = self.training, objects.anchor
-        features = describe(objects)
+        noisy, anchor = self.training, objects.anchor  # (B, N, 2)
+        features = describe(objects)  # (B, N, 4 + A + R)
         if self.describe_all is not None:
-            known = self.describe_all(objects, features)
+            known = self.describe_all(objects, features)  # (B, N, F), u_td
         else:
             known = self.describe_each(features)
 
-        def look(encoder: nn.Module, position: Tensor, size: Tensor) -> Tensor:
-            assert frame is not None
-            texels = self.config.glimpse_size
-            glimpses: Tensor = encoder(extract_glimpses(frame, position, size, texels))
-            return glimpses
+        def encode_crop(encoder: nn.Module, position: Tensor, size: Tensor) -> Tensor:
+            assert image is not None
+            crops = extract_glimpses(image, position, size, self.config.glimpse_size)
+            encoded: Tensor = encoder(crops)  # (B, N, F)
+            return encoded
 
-        around = known
+        searched, glimpse = known, None
         if self.sees_frame:
-            shift, growth = (_GLIMPSE_STEP * self.glimpse_head(known)).chunk(2, -1)
+            shift, growth = (self.config.glimpse_step * self.glimpse_head(known)).chunk(2, -1)  # (B, N, 2)
             margin = self.search_margin * anchor
             size = objects.size + margin + anchor * growth
-            around = torch.cat(
-                [known, look(self.search_encoder, objects.position + anchor * shift, size)], -1
-            )
+            glimpse = encode_crop(self.search_encoder, objects.position + anchor * shift, size)
+            searched = torch.cat([known, glimpse], -1)  # (B, N, 2 F)
 
-        where = self.where_head(around).float()
-        shift_mean, growth_mean = where[..., :2], where[..., 2:4] * float(not held.size)
+        where = self.where_head(searched).float()  # (B, N, 8)
+        shift_mean, growth_mean = where[..., :2], where[..., 2:4] * float(not frozen.size)
         where_std = bounded_std(where[..., 4:])
         change = draw_normal(torch.cat([shift_mean, growth_mean], -1), where_std, noisy)
-        shift, growth = change.chunk(2, -1)
+        shift, growth = change.chunk(2, -1)  # (B, N, 2) each
         position = objects.position + anchor * shift.tanh()
         size_logit = objects.size_logit + growth
-        seen = torch.cat([known, shift, growth, squash(size_logit)], -1)
+        known = torch.cat([known, shift, growth, bounded_sigmoid(size_logit)], -1)  # (B, N, F + 6)
 
         if self.sees_frame:
-            glimpse = look(self.encoder, position, squash(size_logit) * anchor)
-            seen = torch.cat([seen, glimpse], -1)
+            glimpse = encode_crop(self.encoder, position, bounded_sigmoid(size_logit) * anchor)
+            known = torch.cat([known, glimpse], -1)  # (B, N, 2 F + 6)
 
-        what_mean, what_std = self._what(objects.what, seen, glimpse if self.sees_frame else None)
+        what_mean, what_std = self._what(objects.what, known, glimpse)  # (B, N, A) each
         what = draw_normal(what_mean, what_std, noisy)
 
-        depth_mean, depth_std = self.depth_head(torch.cat([seen, what], -1)).float().chunk(2, -1)
+        known = torch.cat([known, what], -1)
+        depth_mean, depth_std = self.depth_head(known).float().chunk(2, -1)  # (B, N, 1) each
         depth_std = bounded_std(depth_std)
         depth_logit = objects.depth_logit[..., None] + draw_normal(depth_mean, depth_std, noisy)
 
-        presence_logit = self.presence_head(torch.cat([seen, what, squash(depth_logit)], -1))
-        presence_logit = presence_logit.float().squeeze(-1).clamp(-10, 10)
-        if held.stay:
-            presence_logit = torch.full_like(presence_logit, HELD_PRESENCE)
+        known = torch.cat([known, bounded_sigmoid(depth_logit)], -1)
+        presence_logit = self.presence_head(known).float().squeeze(-1).clamp(-10, 10)  # (B, N)
+        if frozen.stay:
+            presence_logit = torch.full_like(presence_logit, self.config.frozen_presence)
         stays = draw_presence(presence_logit, self.config.presence_temperature, noisy)
 
         propagated = Objects(
             position=position,
-            anchor=objects.anchor,
+            anchor=anchor,
             size_logit=size_logit,
             what=what,
             depth_logit=depth_logit.squeeze(-1),
@@ -150,29 +157,23 @@ class Propagation(nn.Module):
             hidden=objects.hidden,
             track_id=objects.track_id,
         )
+        size_mean, what_change = objects.size_logit + growth_mean, what_mean - objects.what
         latents = Latents(
-            mean=torch.cat(
-                [
-                    shift_mean,
-                    objects.size_logit + growth_mean,
-                    what_mean - objects.what,
-                    depth_mean,
-                ],
-                -1,
-            ),
+            mean=torch.cat([shift_mean, size_mean, what_change, depth_mean], -1),  # (B, N, A + 5)
             std=torch.cat([where_std, what_std, depth_std], -1),
             presence_logit=presence_logit,
         )
         return propagated, latents
 
-    def _what(self, last: Tensor, seen: Tensor, glimpse: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _what(self, last: Tensor, known: Tensor, glimpse: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the appearance.
 
         A gated mixture of what was, what is seen, and what is expected.
         """
-        mean, std, keep, write, expect = self.what_head(seen).float().chunk(5, -1)
-        # The cap keeps the standard deviation above zero.
-        keep, write, expect = (0.9999 * (gate + 1).sigmoid() for gate in (keep, write, expect))
+        mean, std, keep, write, expect = self.what_head(known).float().chunk(5, -1)  # (B, N, A)
+        keep, write, expect = (
+            _GATE_MAX * (gate + _GATE_BIAS).sigmoid() for gate in (keep, write, expect)
+        )
         what_mean = keep * last + (1 - expect) * mean
         what_std = (1 - expect) * bounded_std(std)
         if glimpse is not None:
@@ -189,17 +190,17 @@ class RecurrentState(nn.Module):
         super().__init__()
         self.cell = nn.GRUCell(config.what_dim + 6, config.hidden_dim)
 
-    def forward(self, last: Objects, now: Objects) -> Tensor:
-        """The state (B, K, R) after objects went from `last` to `now` in the same slots."""
+    def forward(self, previous: Objects, now: Objects) -> Tensor:
+        """The state (B, K, R) after objects went from `previous` to `now` in the same slots."""
         attributes = torch.cat(
             [
-                (now.position - last.position) / last.anchor,
-                squash(now.size_logit),
+                (now.position - previous.position) / previous.anchor,
+                bounded_sigmoid(now.size_logit),
                 now.what,
                 now.depth[..., None],
                 now.presence[..., None],
             ],
             -1,
-        )
-        hidden: Tensor = self.cell(attributes.flatten(0, 1), last.hidden.flatten(0, 1))
-        return hidden.view_as(last.hidden).float()
+        )  # (B, K, A + 6)
+        hidden: Tensor = self.cell(attributes.flatten(0, 1), previous.hidden.flatten(0, 1))
+        return hidden.view_as(previous.hidden).float()

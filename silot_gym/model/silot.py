@@ -2,31 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
 from silot_gym.model.config import ModelConfig
 from silot_gym.model.discovery import Discovery
-from silot_gym.model.graphs import graphed
-from silot_gym.model.latents import NOTHING_HELD, Held, Latents
+from silot_gym.model.latents import NOT_FROZEN, Frozen, Latents
 from silot_gym.model.propagation import Propagation, RecurrentState
-from silot_gym.model.rendering import Renderer, drawn_boxes, is_drawn, shrunk
-from silot_gym.model.selection import give_up_duplicates, select
-from silot_gym.objects import Objects, first_rows
-
-NEARLY_EMPTY = 0.01
-"""Presence below which an object may be taken for gone: it never rises again."""
-
-
-def used_slots(objects: Objects, in_play: bool = False) -> Tensor:
-    """Slots (B, N) of objects (B, K) with all that hold more than next to nothing.
-
-    N is what the fullest stream needs. In training on a GPU it is K: there empty slots cost less
-    than that the host waits until they are counted, and recorded work needs shapes that stay.
-    """
-    presence = objects.presence
-    all_slots = presence.device.type != "cpu" and not in_play
-    return first_rows(presence >= NEARLY_EMPTY, presence.shape[1] if all_slots else None)
+from silot_gym.model.rendering import Renderer, downsample
+from silot_gym.model.selection import select
+from silot_gym.objects import Objects, compact_indices
 
 
 @dataclass(frozen=True)
@@ -35,27 +19,23 @@ class StepOutput:
 
     Attributes:
         objects: (B, K) the selected objects o(t).
-        known: (B, N) the objects of the last frame in the slots that `used_slots` names (in all
-            before the first frame).
-        propagated: (B, N) the same, moved to this frame.
-        propagated_latents: how they were moved; None before the first frame, and from `graphed`.
-        discovered: (B, C) one object a cell (in play, a cell around which something is drawn that
-            no tracked object explains); None where discovery was left out.
-        discovered_latents: how they were found; None from `graphed`.
-        boxes: (B, K, 4) in play, around what is drawn of the objects; see `SILOT.boxes`.
+        previous: (B, N) the active objects of the last frame, o(t - 1).
+        propagated: (B, N) the same objects in this frame.
+        propagated_latents: (B, N) the distribution that they were drawn from.
+        discovered: (B, C) one object for each cell; None where discovery was left out.
+        discovered_latents: (B, C) the distribution that they were drawn from; None likewise.
     """
 
     objects: Objects
-    known: Objects
+    previous: Objects
     propagated: Objects
-    propagated_latents: Latents | None = None
+    propagated_latents: Latents
     discovered: Objects | None = None
     discovered_latents: Latents | None = None
-    boxes: Tensor | None = None
 
 
 class SILOT(nn.Module):
-    """The whole model; `step` is all that happens in a time step, in training and in play.
+    """The whole model. `step` is all that happens in a time step.
 
     In training mode latents are drawn, in evaluation mode they are their means.
     """
@@ -70,113 +50,76 @@ class SILOT(nn.Module):
         self.renderer = Renderer(config)
 
     def empty_objects(self, batch: int, num_slots: int | None = None) -> Objects:
-        """No objects yet, in each of `batch` streams."""
+        """The objects before the first frame, in each of `batch` streams: none."""
         config = self.config
         device = self.discovery.initial_hidden.device
         slots = config.num_slots if num_slots is None else num_slots
         return Objects.empty(batch, slots, config.what_dim, config.hidden_dim, device)
 
-    def see(self, frame: Tensor) -> Tensor:
-        """A frame (..., 3, height, width) in the model's pixels."""
-        return shrunk(frame, self.config.pixel_size)
+    def downsample(self, frame: Tensor) -> Tensor:
+        """A frame (..., 3, height, width) to an image in the model's pixels."""
+        return downsample(frame, self.config.pixel_size)
+
+    def without_faint(self, objects: Objects) -> Objects:
+        """Objects of which those that are hardly present are absent: presence never rises again."""
+        return objects.masked(objects.presence >= self.config.faint_presence)
+
+    def active_slots(self, objects: Objects) -> Tensor:
+        """Indices (B, N) of slots with all that hold an object, N as the fullest stream needs."""
+        return compact_indices(objects.presence >= self.config.faint_presence)
 
     def step(
         self,
         frame: Tensor,
-        last: Objects | None,
+        previous: Objects,
         *,
+        active: Tensor | None = None,
         discover: bool = True,
-        held: Held = NOTHING_HELD,
-        drawn: Tensor | None = None,
+        frozen: Frozen = NOT_FROZEN,
     ) -> StepOutput:
         """Objects of the last frame and a frame to the objects of this frame (section 3.1).
 
         Args:
             frame: (B, 3, height, width) in [0, 1]; height and width are free.
-            last: (B, K) objects of the last frame; None before the first.
+            previous: (B, K) objects of the last frame; `empty_objects` before the first.
+            active: (B, N) the slots to process, among them all that hold an object
+                (`active_slots`). The others become empty. All K if not given.
             discover: whether to look for objects that are not tracked yet.
-            held: what is not decided yet.
-            drawn: in play, what `is_drawn` says of the frame. Then nothing is done for cells
-                around which there is nothing new, and objects that overlap are given up sooner;
-                see `select` and `give_up_duplicates`.
+            frozen: the decisions that are not left to the networks.
         """
-        seen = self.see(frame)
-        if last is None:
-            propagated = known = tracked = self.empty_objects(len(seen))
-            propagated_latents = None
-        else:
-            slots = used_slots(last, in_play=drawn is not None)
-            known, tracked, propagated, propagated_latents = self.follow(last, slots, seen, held)
+        image = self.downsample(frame)
+        previous = self.without_faint(previous)
+        before = previous if active is None else previous.take(active)
+        propagated, latents = self.propagate(before, image, frozen)
+        kept = propagated
+        if active is not None:
+            kept = previous.masked(previous.presence.new_zeros(1)).put(active, propagated)
         if not discover:
-            return StepOutput(propagated, known, tracked, propagated_latents)
-        in_sight = drawn if drawn is None or seen is frame else is_drawn(seen)
-        discovered, discovered_latents = self.discovery(seen, tracked, held, in_sight)
-        objects, boxes = select(propagated, discovered, drawn is not None), None
-        if drawn is not None:
-            boxes = self.boxes(objects, drawn)
-            objects = give_up_duplicates(objects, boxes)
-        return StepOutput(
-            objects, known, tracked, propagated_latents, discovered, discovered_latents, boxes
-        )
+            return StepOutput(kept, before, propagated, latents)
+        discovered, discovered_latents = self.discovery(image, propagated, frozen)
+        objects = select(kept, discovered, self.config.nms_iou)
+        return StepOutput(objects, before, propagated, latents, discovered, discovered_latents)
 
-    @graphed
-    def follow(
-        self, last: Objects, slots: Tensor, seen: Tensor, held: Held
-    ) -> tuple[Objects, Objects, Objects, Latents | None]:
-        """Where some objects of the last frame are in this one (section 3.4).
+    def propagate(
+        self, previous: Objects, image: Tensor, frozen: Frozen = NOT_FROZEN
+    ) -> tuple[Objects, Latents]:
+        """Objects (B, N) of the last frame to the same objects in an image (section 3.4)."""
+        propagated, latents = self.propagation(previous, image, frozen)
+        hidden = self.recurrence(previous, propagated)
+        return replace(propagated, hidden=hidden), latents
 
-        Args:
-            last: (B, K).
-            slots: (B, N), those to follow.
-            seen: the frame in the model's pixels.
-            held: see `step`.
-
-        Returns:
-            The objects (B, N) as they were, with none in slots that held next to nothing; the same
-            as they are now; objects (B, K) of which all others are absent; and how they were moved,
-            unless this ran as a graph.
-        """
-        there = last.presence >= NEARLY_EMPTY
-        known = replace(last, presence=last.presence * there).take(slots)
-        tracked, latents = self.propagation(known, seen, held)
-        tracked = replace(tracked, hidden=self.recurrence(known, tracked))
-        empty = replace(last, presence=torch.zeros_like(last.presence))
-        return known, tracked, empty.put(slots, tracked), latents
-
-    def predict(self, last: Objects) -> Objects:
-        """The next state of objects as the learned prior has it, without a frame."""
-        predicted: Objects = self.propagation_prior(last)[0]
-        return replace(predicted, hidden=self.recurrence(last, predicted))
+    def predict(self, previous: Objects) -> Objects:
+        """The next state of objects as the learned prior has it, without a frame (section 3.8)."""
+        predicted: Objects = self.propagation_prior(previous)[0]
+        return replace(predicted, hidden=self.recurrence(previous, predicted))
 
     def render(self, objects: Objects, height: int, width: int) -> Tensor:
-        """Frames (B, 3, height, width) in [0, 1] of objects (B, K)."""
+        """Frames (B, 3, height, width) in [0, 1] of objects (B, K) (section 3.6)."""
         size = self.config.pixel_size
-        seen = self.renderer(objects, -(-height // size), -(-width // size))
-        frame: Tensor = seen.repeat_interleave(size, -1).repeat_interleave(size, -2)
+        image = self.renderer(objects, -(-height // size), -(-width // size))
+        frame: Tensor = image.repeat_interleave(size, -1).repeat_interleave(size, -2)
         return frame[..., :height, :width]
 
-    def boxes(self, objects: Objects, drawn: Tensor | None = None) -> Tensor:
-        """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in pixels.
-
-        Args:
-            objects: (B, K).
-            drawn: what `is_drawn` says of the frame that they are in, for boxes around what is
-                drawn of them; without it, and of those that are absent, boxes are those of the
-                latents.
-        """
-        boxes = objects.boxes.float() * self.config.pixel_size
-        if drawn is None:
-            return boxes
-        some = first_rows(objects.presence > 0)[..., None]
-        fitted = drawn_boxes(boxes.take_along_dim(some, 1), drawn)
-        return boxes.scatter(1, some.expand_as(fitted), fitted)
-
-    @torch.no_grad()
-    def reconstruct(self, video: Tensor) -> tuple[list[Objects], Tensor]:
-        """Objects and reconstruction of each frame of a video (B, T, 3, height, width)."""
-        objects, tracked = None, []
-        for frame in video.unbind(1):
-            objects = self.step(frame, objects, drawn=is_drawn(frame)).objects
-            tracked.append(objects)
-        frames = [self.render(o, *video.shape[-2:]) for o in tracked]
-        return tracked, torch.stack(frames, 1)
+    def boxes(self, objects: Objects) -> Tensor:
+        """Boxes (B, K, 4) of objects, (x0, y0, x1, y1) in the frame's pixels."""
+        return objects.boxes.float() * self.config.pixel_size

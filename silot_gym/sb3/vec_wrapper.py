@@ -1,6 +1,6 @@
 """Tracked objects for Stable-Baselines3's vector environments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from silot_gym.background import Region
 from silot_gym.compatibility import frames_of_sb3
 from silot_gym.observations import ATTRIBUTES, SlotObserver
-from silot_gym.tracker import SlotTracker, Tracker
+from silot_gym.play.config import PlayConfig
+from silot_gym.play.tracker import SlotTracker
+from silot_gym.slots import Tracker
 
 __all__ = ["SILOTVecWrapper"]
 
@@ -47,6 +49,7 @@ class SILOTVecWrapper(VecEnvWrapper):
         flatten: bool = False,
         include_pixels: bool = False,
         ignore: Sequence[Region] | None = None,
+        play: PlayConfig | Mapping[str, Any] | None = None,
         device: str = "cpu",
         strict: bool = False,
     ) -> None:
@@ -66,6 +69,7 @@ class SILOTVecWrapper(VecEnvWrapper):
             flatten=flatten,
             include_pixels=include_pixels,
             ignore=ignore,
+            play=play,
             device=device,
             strict=strict,
             make_tracker=self._make_tracker,

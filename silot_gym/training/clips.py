@@ -1,6 +1,7 @@
 """Short clips of small crops, drawn from episodes so that they show something."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,21 @@ from silot_gym.background import to_packed
 from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
 
-CROP_SIZE = 48
-"""Side of the crops to train on, in the model's pixels, if nothing else is said."""
-_EVENTFUL = 0.25
-"""Share of the clips that are drawn among those in which most changes."""
-_MOST = 0.01
-"""Share of the frames that count as such."""
-_MOVING = 0.5
-"""Share of the crops that are placed on what is not as it was a frame before, if anything is."""
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Which clips are shown.
+
+    Attributes:
+        eventful: share of the clips that are drawn among those in which most changes.
+        most_changes: share of the frames that count as such.
+        moving: share of the crops that are placed on what is not as it was a frame before, if
+            anything is.
+    """
+
+    eventful: float = 0.25
+    most_changes: float = 0.01
+    moving: float = 0.5
 
 
 class ClipSampler:
@@ -29,7 +37,7 @@ class ClipSampler:
     objects move when a row of aliens drops is too rare to be learned otherwise.
 
     SILOT is spatially invariant, so that it learns full frames from crops. A crop is placed on a
-    pixel of a colour that is drawn among those in the frame, and half of them on one that has just
+    pixel of a colour that is drawn among those in the frame, and many of them on one that has just
     changed: otherwise what is rare or small (a bullet, a ball) would be learned long after what
     fills the screen, or what stands still.
     """
@@ -40,8 +48,9 @@ class ClipSampler:
         frames: FrameConfig,
         crop_size: int,
         device: torch.device | str = "cpu",
+        config: ClipConfig = ClipConfig(),
     ) -> None:
-        """Takes the episodes, their preprocessing and the side of a crop in pixels.
+        """Takes the episodes, their preprocessing and the side of a crop in the frame's pixels.
 
         Places are drawn by the host. Clips are cut out on the device: it holds all frames.
 
@@ -51,16 +60,25 @@ class ClipSampler:
         height, width = episodes[0].frames.shape[1:]
         check_crop(crop_size, height, width)
         self.frames = frames
-        self.crop_size = crop_size
+        self.crop_size, self.config = crop_size, config
         self.lengths = np.array([len(episode) for episode in episodes])
         # Indices into colours as the model sees them, of which the first is background.
         self._shown = [_without_background(episode, frames) for episode in episodes]
-        self._events = _events(self._shown)
+        self._events = _events(self._shown, config.most_changes)
         self._on_device = [torch.from_numpy(shown).to(device) for shown in self._shown]
         # The colours of all episodes below one another, and where each one's begin.
         colours = [_seen(episode.palette, frames) for episode in episodes]
         self._colours = torch.from_numpy(np.concatenate(colours)).to(device)
         self._first_colour = np.cumsum([0, *map(len, colours[:-1])])
+
+    def settings(self) -> dict[str, Any]:
+        """What clips depend on, besides the episodes."""
+        return {
+            **self.frames.numbers(),
+            "background": self.frames.background.digest(),
+            "crop_size": self.crop_size,
+            **vars(self.config),
+        }
 
     def draw(self, rng: np.random.Generator, batch: int, length: int) -> Tensor:
         """`batch` clips of `length` frames, (B, T, 3, crop, crop), in places drawn at random."""
@@ -82,7 +100,7 @@ class ClipSampler:
         places = []
         for index in chosen:
             start = rng.integers(starts[index])
-            if length > 1 and len(self._events) and rng.random() < _EVENTFUL:
+            if length > 1 and len(self._events) and rng.random() < self.config.eventful:
                 event, frame = self._events[rng.integers(len(self._events))]
                 if starts[event]:
                     index = event
@@ -104,7 +122,7 @@ class ClipSampler:
         return colours.movedim(-1, -3)
 
     def following(
-        self, rng: np.random.Generator, places: NDArray[np.int64], length: int, renewal: float
+        self, rng: np.random.Generator, places: NDArray[np.int64], length: int, restart_prob: float
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Places from where clips go on, but for some that are drawn anew.
 
@@ -112,13 +130,13 @@ class ClipSampler:
             rng: what draws.
             places: (B, 4), with the frames that follow those seen so far.
             length: frames of a clip.
-            renewal: probability that a clip is drawn anew; it is where its episode is over.
+            restart_prob: probability that a clip is drawn anew; it is where its episode is over.
 
         Returns:
             The places, and which of them are new, (B,).
         """
         over = places[:, 1] + length > self.lengths[places[:, 0]]
-        new = over | (rng.random(len(places)) < renewal)
+        new = over | (rng.random(len(places)) < restart_prob)
         places = places.copy()
         places[new] = self.places(rng, int(new.sum()), length)
         return places, new
@@ -129,7 +147,7 @@ class ClipSampler:
         """Episode, first frame, top and left of a crop that shows something."""
         frame = start + rng.integers(length)
         shown = self._shown[index][frame]
-        if frame > 0 and rng.random() < _MOVING:
+        if frame > 0 and rng.random() < self.config.moving:
             moved = shown * (shown != self._shown[index][frame - 1])
             shown = moved if moved.any() else shown
         present = np.flatnonzero(np.bincount(shown[shown > 0]))
@@ -148,18 +166,18 @@ def _without_background(episode: Episode, frames: FrameConfig) -> NDArray[Any]:
     few = len(episode.palette) < 256
     shown = np.empty(episode.frames.shape, np.uint8 if few else np.uint16)
     for t, frame in enumerate(torch.from_numpy(episode.frames.astype(np.int32))):
-        drawn = frames.background.drawn(packed[frame][None])[0]
-        shown[t] = ((frame + 1) * drawn).numpy()
+        foreground = frames.background.foreground(packed[frame][None])[0]
+        shown[t] = ((frame + 1) * foreground).numpy()
     return shown
 
 
-def _events(shown: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+def _events(shown: Sequence[NDArray[Any]], most: float) -> NDArray[np.int64]:
     """The frames, (N, 2) of episode and number, that differ most from those before them."""
     changed = [np.zeros(len(frames)) for frames in shown]
     for counts, frames in zip(changed, shown, strict=True):
         for t in range(1, len(frames)):
             counts[t] = np.count_nonzero(frames[t] != frames[t - 1])
-    least = max(1.0, np.quantile(np.concatenate(changed), 1 - _MOST))
+    least = max(1.0, np.quantile(np.concatenate(changed), 1 - most))
     return np.array(
         [
             (index, t)

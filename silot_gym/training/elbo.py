@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from silot_gym.model import SILOT, ModelConfig, StepOutput
-from silot_gym.model.latents import NOTHING_HELD, Held, Latents, logistic_kl, normal_kl
-from silot_gym.model.silot import used_slots
+from silot_gym.model.latents import NOT_FROZEN, Frozen, Latents, logistic_kl, normal_kl
 from silot_gym.objects import Objects
 from silot_gym.training.count_prior import CountPrior, presence_prior
 
@@ -29,9 +28,17 @@ class ELBO(nn.Module):
         count_prior: its log-odds change in the course of training.
     """
 
-    def __init__(self, model: SILOT) -> None:
+    def __init__(self, model: SILOT, compact: bool = True) -> None:
+        """The loss of a model.
+
+        Args:
+            model: what is trained.
+            compact: whether empty slots are left out. Shapes then depend on the data, and on a GPU
+                the host waits for them.
+        """
         super().__init__()
         self.model = model
+        self.compact = compact
         priors = _static_priors(model.config)
         for name, value in priors.items():
             self.register_buffer(name, value, persistent=False)
@@ -40,20 +47,21 @@ class ELBO(nn.Module):
     def forward(
         self,
         video: Tensor,
-        last: dict[str, Tensor] | None = None,
         *,
         discover: Sequence[bool] | None = None,
-        held: Held = NOTHING_HELD,
+        frozen: Frozen = NOT_FROZEN,
+        **previous: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """The loss of clips, averaged over the batch, and its terms (detached).
 
         Args:
             video: (B, T, 3, height, width) in [0, 1].
-            last: attributes of the objects of the frame before; None if the clips begin here. (Not
-                `Objects`: Fabric looks into arguments, and takes no frozen dataclass.)
             discover: for each frame, whether objects are looked for; by default in all. One
                 choice for the whole batch, so that a frame without discovery costs nothing.
-            held: see `SILOT.step`.
+            frozen: see `SILOT.step`.
+            previous: attributes of the objects of the frame before, by the names of `Objects`; none
+                if the clips begin here. (Fabric looks into arguments, and takes no frozen
+                dataclass.)
 
         Returns:
             The loss; its terms, with `objects`, the mean number of objects in a frame; attributes
@@ -63,74 +71,70 @@ class ELBO(nn.Module):
             ("reconstruction", "discovery", "propagation", "propagation_prior", "count"),
             video.new_zeros(()),
         )
-        objects = None if last is None else Objects(**last)
+        objects = Objects(**previous) if previous else self.model.empty_objects(len(video))
         tracked: list[Objects] = []
         for t, frame in enumerate(video.unbind(1)):
-            first = objects is None
             output = self.model.step(
                 frame,
                 objects,
+                active=self.model.active_slots(objects) if self.compact else None,
                 discover=discover is None or discover[t],
-                held=held,
+                frozen=frozen,
             )
-            if output.discovered_latents is not None:
-                terms["discovery"] = terms["discovery"] + self._discovery(output)
-            if not first:
-                static, learned = self._propagation(output)
-                terms["propagation"] = terms["propagation"] + static
-                terms["propagation_prior"] = terms["propagation_prior"] + learned
+            static, learned = self._propagation(output)
+            terms["discovery"] = terms["discovery"] + self._discovery(output)
+            terms["propagation"] = terms["propagation"] + static
+            terms["propagation_prior"] = terms["propagation_prior"] + learned
             terms["count"] = terms["count"] + self._count(output)
             objects = output.objects
             tracked.append(objects)
 
         # All frames are rendered together, (T * B, ...).
-        seen = self.model.see(video.transpose(0, 1).flatten(0, 1))
+        image = self.model.downsample(video.transpose(0, 1).flatten(0, 1))
         shown = Objects.concatenate(tracked)
-        shown = shown.take(used_slots(shown))
-        rendered = self.model.renderer(shown, *seen.shape[-2:])
-        likelihood = bernoulli_log_likelihood(seen, rendered)
-        terms["reconstruction"] = -likelihood
-        clips = len(video)
-        terms = {name: value / clips for name, value in terms.items()}
+        if self.compact:
+            shown = shown.take(self.model.active_slots(shown))
+        rendered = self.model.renderer(shown, *image.shape[-2:])
+        terms["reconstruction"] = -bernoulli_log_likelihood(image, rendered)
+        terms = {name: value / len(video) for name, value in terms.items()}
         loss = torch.stack(list(terms.values())).sum()
         present = torch.stack([o.presence.round().sum(1).mean() for o in tracked]).mean()
         terms = {name: value.detach() for name, value in {**terms, "objects": present}.items()}
         return loss, terms, vars(tracked[-1].map(Tensor.detach))
 
     def _discovery(self, output: StepOutput) -> Tensor:
-        assert output.discovered is not None and output.discovered_latents is not None
+        """Divergence of the discovered objects from the static prior."""
+        if output.discovered is None or output.discovered_latents is None:
+            return output.objects.presence.new_zeros(())
         mean, std = self.get_buffer("discovery_mean"), self.get_buffer("discovery_std")
         return _weighted_kl(output.discovered_latents, output.discovered.presence, mean, std)
 
     def _propagation(self, output: StepOutput) -> tuple[Tensor, Tensor]:
-        """Divergence from the static and from the learned prior."""
-        assert output.propagated_latents is not None
+        """Divergence of the propagated objects from the static and from the learned prior."""
         latents, presence = output.propagated_latents, output.propagated.presence
         mean, std = self.get_buffer("propagation_mean"), self.get_buffer("propagation_std")
         static = _weighted_kl(latents, presence, mean, std)
-        _, expected = self.model.propagation_prior(output.known)
+        _, expected = self.model.propagation_prior(output.previous)
         learned = _weighted_kl(latents, presence, expected.mean, expected.std)
         stays = logistic_kl(latents.presence_logit, expected.presence_logit)
-        return static, learned + (stays * output.known.presence).sum()
+        return static, learned + (stays * output.previous.presence).sum()
 
     def _count(self, output: StepOutput) -> Tensor:
         """KL from the count prior: the propagated objects first, then the cells row by row.
 
-        An empty slot has nothing to decide, and is left out where `used_slots` leaves it out.
+        An object that was not there before has nothing to decide, and counts for nothing.
         """
-        presence = output.propagated.presence
-        logit, weight = torch.zeros_like(presence), torch.zeros_like(presence)
-        if output.propagated_latents is not None:
-            logit, weight = output.propagated_latents.presence_logit, output.known.presence
+        presence, weight = output.propagated.presence, output.previous.presence  # (B, N)
+        logit = output.propagated_latents.presence_logit
         count = presence.shape[1]
         rows = torch.arange(count, device=presence.device)
         if output.discovered is not None and output.discovered_latents is not None:
+            found = output.discovered_latents.presence_logit  # (B, C)
             presence = torch.cat([presence, output.discovered.presence], 1)
-            discovered = output.discovered_latents.presence_logit
-            logit = torch.cat([logit, discovered], 1)
-            weight = torch.cat([weight, torch.ones_like(discovered)], 1)
+            logit = torch.cat([logit, found], 1)
+            weight = torch.cat([weight, torch.ones_like(found)], 1)
             slots = output.objects.presence.shape[1]
-            count = slots + discovered.shape[1]
+            count = slots + found.shape[1]
             rows = torch.cat([rows, torch.arange(slots, count, device=presence.device)])
         table = self.count_prior.table(count, presence.device)
         prior = presence_prior(presence.detach() > 0.5, table[rows])

@@ -1,16 +1,18 @@
 """All that a training knows of itself, in memory and in one file."""
 
 import io
-import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from silot_gym.checkpoint import write_atomically
-from silot_gym.model import SILOT
+from silot_gym.training.guard import DivergenceGuard
+from silot_gym.training.objective import Objective
+from silot_gym.training.stream import ClipStream
 
 RESUME_FILE = "resume.pt"
 
@@ -21,47 +23,45 @@ class TrainingError(RuntimeError):
 
 @dataclass
 class TrainingState:
-    """A model in training. What step n draws comes from the seed and n, so no generator is kept.
+    """A training. What step n draws comes from the seed and n, so no generator is kept.
 
     Attributes:
-        model: what is trained.
-        optimizer: its optimiser.
+        objective: what is trained, and what it carries over.
+        stream: where its clips come from.
+        optimizer: its optimizer.
         settings: what the training was asked to do; a file with other settings is refused.
         folder: where the file is.
-        writes: whether `save` does anything; of several processes one does.
+        fabric: several processes save as one; each has a share of what is carried over.
+        guard: against divergence.
         step: updates done.
-        steps_back: how often the training went back to a save after an explosion.
-        first_loss: nats a frame before the first update.
         seconds: of training so far.
-        places: (B, 4) where the clips of the next update go on; see `ClipSampler.following`.
-        objects: attributes of the objects that were tracked there; None if there are none yet.
     """
 
-    model: SILOT
+    objective: Objective
+    stream: ClipStream
     optimizer: torch.optim.Optimizer
     settings: dict[str, Any]
     folder: Path
-    writes: bool = True
+    fabric: Fabric
+    guard: DivergenceGuard = field(default_factory=DivergenceGuard)
     step: int = 0
-    steps_back: int = 0
-    first_loss: float = math.nan
     seconds: float = 0.0
-    places: Tensor | None = None
-    objects: dict[str, Tensor] | None = None
-
-    _COUNTERS = ("step", "steps_back", "first_loss", "seconds")
 
     def save(self) -> None:
-        """Write the file, whole or not at all."""
-        if not self.writes:
+        """Write the file, whole or not at all. All processes must call this."""
+        carried = {name: self._gathered(value) for name, value in self.objective.carried.items()}
+        if not self.fabric.is_global_zero:
             return
+        places = self.stream.places
         content = {
             "settings": self.settings,
-            "model": self.model.state_dict(),
+            "model": self.objective.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "places": self.places,
-            "objects": self.objects,
-            **{name: getattr(self, name) for name in self._COUNTERS},
+            "places": None if places is None else torch.from_numpy(places),
+            "carried": carried,
+            "guard": asdict(self.guard),
+            "step": self.step,
+            "seconds": self.seconds,
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -89,26 +89,40 @@ class TrainingState:
                     f"{self.settings.get(name)} was asked for: resume with the same settings, or "
                     "choose another --out"
                 )
-        self.model.load_state_dict(content["model"])
+        self.objective.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.places, self.objects = content["places"], content["objects"]
-        for name in self._COUNTERS:
-            setattr(self, name, content[name])
+        places = content["places"]
+        self.stream.places = None if places is None else places.numpy()
+        rank, processes = self.fabric.global_rank, self.fabric.world_size
+        self.objective.carried = {
+            name: self.fabric.to_device(value.chunk(processes)[rank])
+            for name, value in content["carried"].items()
+        }
+        self.guard = DivergenceGuard(**content["guard"])
+        self.step, self.seconds = content["step"], content["seconds"]
 
-    def step_back(self, loss: float, most: int = 3) -> None:
+    def _gathered(self, value: Tensor) -> Tensor:
+        """The rows (B, ...) of all processes."""
+        if self.fabric.world_size == 1:
+            return value
+        gathered = self.fabric.all_gather(value)
+        assert isinstance(gathered, Tensor)
+        return gathered.flatten(0, 1)
+
+    def step_back(self, loss: float) -> None:
         """Return to the last save after an explosion, and draw differently from there on.
 
         Raises:
             TrainingError: it has happened too often.
         """
-        step, times = self.step, self.steps_back + 1
-        if times > most:
+        step, times = self.step, self.guard.steps_back + 1
+        if times > self.guard.most:
             raise TrainingError(
-                f"the loss was {loss:.3g} nats by step {step}, after {most} returns to an earlier "
-                "save: try a lower --learning-rate"
+                f"the loss was {loss:.3g} nats by step {step}, after {self.guard.most} returns to "
+                "an earlier save: try a lower --learning-rate"
             )
         self.load()
-        self.steps_back = times
+        self.guard.steps_back = times
         self.save()
 
 

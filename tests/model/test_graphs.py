@@ -4,10 +4,10 @@ from weakref import ref
 
 import pytest
 import torch
+from silot_gym.model.graphs import graphed
 from torch import Tensor
 
 from silot_gym.model import SILOT, ModelConfig
-from silot_gym.model.graphs import graphed
 from silot_gym.model.rendering import is_drawn
 from silot_gym.objects import Objects
 from tests.tiny import TINY

@@ -11,8 +11,8 @@ from silot_gym.evaluation.changed_looks import changes_of
 from silot_gym.evaluation.memory_truth import MEMORY_METRICS, load_memory_truth
 from silot_gym.evaluation.protocol import METRICS
 from silot_gym.evaluation.trackers import slot_tracks, spair_tracks
+from silot_gym.play.tracker import SlotTracker
 from silot_gym.rollouts import RESET_ACTION, Episode, RolloutInfo, RolloutStore
-from silot_gym.tracker import SlotTracker
 from tests.tiny import TINY
 
 DATA = atari.PIPELINE.parents[1] / "benchmarks" / "data"

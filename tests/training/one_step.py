@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from silot_gym.training.fit import FitConfig, fit
 from torch import Tensor
 
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, latents
 from silot_gym.rollouts import Episode
 from silot_gym.training.clips import ClipSampler
-from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.schedule import Schedule
 from tests.tiny import TINY
 

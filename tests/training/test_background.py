@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from silot_gym.atari import make_atari
 from silot_gym.background import Background, Colour, pack_colours, unpack_colours
+from silot_gym.calibration.background import estimate_background
 from silot_gym.rollouts import Episode, EpisodeBuilder
-from silot_gym.training.background import estimate_background
 
 HEIGHT, WIDTH, LARGEST = 60, 80, 20
 NOTHING, BAR, BLOB = (10, 20, 30), (0, 150, 30), (200, 0, 0)

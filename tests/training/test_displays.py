@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from silot_gym.background import Background
+from silot_gym.calibration.hud import find_displays
 from silot_gym.rollouts import Episode, EpisodeBuilder
-from silot_gym.training.displays import find_displays
 
 HEIGHT, WIDTH = 100, 80
 RED, YELLOW = (200, 0, 0), (230, 230, 0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from silot_gym.training.fit import FitConfig, fit
 from torch import Tensor
 
 from silot_gym.frames import FrameConfig
@@ -17,7 +18,6 @@ from silot_gym.rollouts import Episode
 from silot_gym.training import fit as fit_module
 from silot_gym.training import recorded
 from silot_gym.training.clips import ClipSampler
-from silot_gym.training.fit import FitConfig, fit
 from silot_gym.training.schedule import Schedule
 from silot_gym.training.state import RESUME_FILE, TrainingError
 from tests.tiny import TINY

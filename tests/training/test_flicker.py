@@ -3,7 +3,7 @@
 import pytest
 
 from silot_gym.background import Background
-from silot_gym.training.flicker import flickers
+from silot_gym.calibration.flicker import flickers
 
 BLACK, BROWN = (0, 0, 0), (144, 72, 17)
 

@@ -6,16 +6,16 @@ import pytest
 from numpy.typing import NDArray
 
 from silot_gym.atari import make_atari
-from silot_gym.checkpoint import Checkpoint
-from silot_gym.rollouts import EpisodeBuilder
-from silot_gym.rollouts.policies import RandomPolicy
-from silot_gym.tracker import SlotTracker
-from silot_gym.training.object_types import (
+from silot_gym.calibration.types import (
     carried_over,
     find_types,
     sightings,
     types_of_episodes,
 )
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.play.tracker import SlotTracker
+from silot_gym.rollouts import EpisodeBuilder
+from silot_gym.rollouts.policies import RandomPolicy
 
 A = 6
 TRACKS, LENGTH = 20, 30

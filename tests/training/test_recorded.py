@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from silot_gym.training.recorded import Recorded
 from torch import Tensor
 
 from silot_gym.training import recorded
-from silot_gym.training.recorded import Recorded
 from tests.training.gpu import Recorder
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from silot_gym.background import Background
+from silot_gym.calibration.object_size import fitted_to, typical_size
 from silot_gym.model import ModelConfig
 from silot_gym.rollouts import Episode
-from silot_gym.training.sizes import fitted_to, typical_size
 
 PALETTE = np.array([[0, 0, 0], [200, 40, 40], [40, 200, 40]], np.uint8)
 

@@ -1,4 +1,4 @@
-"""Work for a GPU that is recorded once and then launched as a whole."""
+"""Work for a GPU that is captured once as a CUDA graph and then launched as a whole."""
 
 import warnings
 from collections.abc import Callable, Hashable
@@ -10,7 +10,7 @@ from torch import Tensor
 Work = Callable[..., Any]
 
 
-class Recorded:
+class CUDAGraphRunner:
     """A function of tensors that a GPU runs as a CUDA graph.
 
     An update of SILOT is thousands of kernels of a few microseconds each, for which a GPU would

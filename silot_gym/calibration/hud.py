@@ -8,20 +8,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from silot_gym.background import Background, Region, to_packed
+from silot_gym.calibration.config import DEFAULTS, CalibrationConfig
 from silot_gym.rollouts import Episode
 
-_EDGE = 0.2
-"""Share of the frame's rows at its top and its bottom that may hold a display."""
-_GAP = 6
-"""Pixels up to which what is drawn apart belongs together: the digits of a number."""
-_SHOWN, _CHANGES = 0.7, 0.2
-"""Share of the frames in which a display is shown at least, and changes at most."""
-_EVER = 0.02
-"""Share of the frames from which on a place counts as drawn at all."""
-_FRAMES = 400
 
-
-def find_displays(episodes: Sequence[Episode], background: Background) -> tuple[Region, ...]:
+def find_hud(
+    episodes: Sequence[Episode], background: Background, config: CalibrationConfig = DEFAULTS
+) -> tuple[Region, ...]:
     """Regions at the top and the bottom of the frame with what is shown there and never moves.
 
     Something that moves changes in (nearly) every frame, at least in one of the places that it
@@ -30,14 +23,15 @@ def find_displays(episodes: Sequence[Episode], background: Background) -> tuple[
     Args:
         episodes: to find them from.
         background: of the game; what belongs to it is left out anyway.
+        config: thresholds.
 
     Returns:
         The regions, rounded to a ten-thousandth of the frame.
     """
-    drawn, changed = _drawn_and_changed(episodes, background)
-    ever = drawn.mean(0) >= _EVER
+    shown, changed = _shown_and_changed(episodes, background, config.hud_frames)
+    ever = shown.mean(0) >= config.hud_ever
     # An opening would lose thin digits; this joins what is near.
-    joined = ndimage.binary_dilation(ever, np.ones((_GAP + 1, _GAP + 1)))
+    joined = ndimage.binary_dilation(ever, np.ones((config.hud_gap + 1, config.hud_gap + 1)))
     labels, _ = ndimage.label(joined)
     height, width = ever.shape
     found = []
@@ -46,26 +40,27 @@ def find_displays(episodes: Sequence[Episode], background: Background) -> tuple[
             continue
         rows, columns = part
         own = (labels == number) & ever
-        at_edge = rows.stop <= _EDGE * height or rows.start >= (1 - _EDGE) * height
-        shown = drawn[:, own].any(1).mean()
-        changes = changed[:, own].any(1).mean()
-        if at_edge and shown >= _SHOWN and changes <= _CHANGES:
+        at_top = rows.stop <= config.hud_edge * height
+        at_bottom = rows.start >= (1 - config.hud_edge) * height
+        often = shown[:, own].any(1).mean() >= config.hud_shown
+        rarely = changed[:, own].any(1).mean() <= config.hud_changes
+        if (at_top or at_bottom) and often and rarely:
             x0, x1 = (round(x / width, 4) for x in (columns.start, columns.stop))
             y0, y1 = (round(y / height, 4) for y in (rows.start, rows.stop))
             found.append((x0, y0, x1, y1))
     return tuple(found)
 
 
-def _drawn_and_changed(
-    episodes: Sequence[Episode], background: Background
+def _shown_and_changed(
+    episodes: Sequence[Episode], background: Background, frames: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """What is drawn in some frames, (T, height, width), and what differs from the frame before."""
-    step = max(1, sum(len(episode) for episode in episodes) // _FRAMES)
-    drawn, changed = [], []
+    """Foreground of some frames, (T, height, width), and what differs from the frame before."""
+    step = max(1, sum(len(episode) for episode in episodes) // frames)
+    shown, changed = [], []
     for episode in episodes:
         now = np.arange(1, len(episode), step)
         palette = to_packed(episode.palette)
         before, after = palette[episode.frames[now - 1]], palette[episode.frames[now]]
-        drawn.append(background.drawn(torch.from_numpy(after)).numpy())
+        shown.append(background.foreground(torch.from_numpy(after)).numpy())
         changed.append(before != after)
-    return np.concatenate(drawn), np.concatenate(changed)
+    return np.concatenate(shown), np.concatenate(changed)

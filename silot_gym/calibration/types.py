@@ -15,29 +15,15 @@ from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from tqdm import tqdm
 
+from silot_gym.calibration.config import DEFAULTS, CalibrationConfig
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.linking import closest_pairs
 from silot_gym.object_types import FIND, ObjectTypes, looks
+from silot_gym.play.tracker import SlotTracker
 from silot_gym.rollouts import Episode
-from silot_gym.tracker import SlotTracker
 
-MOST_TYPES = 12
-"""The most types that a game may have."""
-PRICE = 3.0
-"""How much nearer, in squared units of change, one more type must bring the tracks to their types'
-centres, on average, to be worth it. (The price of a cluster in DP-means; Kulis, Jordan, 2012.)"""
-SHRINKAGE = 0.05
-"""Share of all variance that is added to that within tracks, lest directions in which tracks hardly
-change outweigh all others."""
-SAME_PLACE = 4.0
-"""Pixels between the centres of what is taken for one object when types are carried over."""
 NOWHERE = 1e6
 """Where the centre of a type is that was not seen, so that no object is nearest to it."""
-USUAL = 0.95
-"""Share of the frames with objects of a type that show no more of them than `most` says. In a few
-frames one object is taken for two, or for another type."""
-STARTS = 10
-"""Random starts of k-means, of which the best is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +50,7 @@ def find_types(
     frame: ArrayLike,
     *,
     num_types: int | None = None,
+    config: CalibrationConfig = DEFAULTS,
 ) -> ObjectTypes:
     """The types of objects that were seen, the frequent ones first.
 
@@ -73,6 +60,7 @@ def find_types(
         track: Likewise.
         frame: Likewise.
         num_types: How many types there are; by default as many as are worth their price.
+        config: Thresholds.
 
     Returns:
         The types. The same arrays give the same types.
@@ -85,9 +73,9 @@ def find_types(
         raise ValueError("expected objects to find types of, got none: is anything tracked?")
     _, track, length = np.unique(track, return_inverse=True, return_counts=True)
     means = _means(seen, track, length)
-    projection = _in_units_of_change(seen, means[track])
+    projection = _in_units_of_change(seen, means[track], config.type_shrinkage)
     # The mean of many frames is surer than that of few, but tracks count, not frames.
-    centres = _cluster(means @ projection, np.sqrt(length), num_types)
+    centres = _cluster(means @ projection, np.sqrt(length), num_types, config)
     types = ObjectTypes(
         centres.astype(np.float32),
         projection.astype(np.float32),
@@ -97,7 +85,9 @@ def find_types(
     at_once = np.zeros((frame.max() + 1, len(types)), np.int64)
     np.add.at(at_once, (frame, types.classify(what, size)), 1)
     order = at_once.sum(0).argsort(kind="stable")[::-1]
-    return replace(types, centres=types.centres[order], most=_usual_most(at_once)[order])
+    return replace(
+        types, centres=types.centres[order], max_count=_usual_max(at_once, config.type_usual)[order]
+    )
 
 
 def sightings(
@@ -123,7 +113,11 @@ def sightings(
 
 
 def types_of_episodes(
-    checkpoint: Checkpoint, episodes: Sequence[Episode], *, progress: bool = False
+    checkpoint: Checkpoint,
+    episodes: Sequence[Episode],
+    config: CalibrationConfig = DEFAULTS,
+    *,
+    progress: bool = False,
 ) -> ObjectTypes | None:
     """The types of the objects that a checkpoint tracks in some episodes; see `find_types`.
 
@@ -131,7 +125,9 @@ def types_of_episodes(
         The types, or None if nothing is tracked.
     """
     seen = sightings(checkpoint, episodes, progress=progress)
-    return find_types(seen.what, seen.size, seen.track, seen.frame) if len(seen.track) else None
+    if not len(seen.track):
+        return None
+    return find_types(seen.what, seen.size, seen.track, seen.frame, config=config)
 
 
 def carried_over(
@@ -167,7 +163,7 @@ def carried_over(
                 (slots.boxes[0, rows, :2] + slots.boxes[0, rows, 2:]) / 2
                 for slots, rows in zip((theirs, ours), shown, strict=True)
             ]
-            a, b = closest_pairs(cdist(*middles), SAME_PLACE)
+            a, b = closest_pairs(cdist(*middles), DEFAULTS.same_place)
             a, b = shown[0][a], shown[1][b]
             seen.append(looks(ours.what[0, b], ours.where[0, b, 2:]))
             track.append(first + ours.track_id[0, b])
@@ -177,7 +173,8 @@ def carried_over(
     if not len(points):
         raise ValueError("expected objects that both checkpoints show, found none")
     _, number, length = np.unique(np.concatenate(track), return_inverse=True, return_counts=True)
-    projection = _in_units_of_change(points, _means(points, number, length)[number])
+    means = _means(points, number, length)
+    projection = _in_units_of_change(points, means[number], DEFAULTS.type_shrinkage)
     centres = np.full((len(old.types), projection.shape[1]), NOWHERE)
     for category in np.unique(kinds):
         centres[category] = (points[kinds == category] @ projection).mean(0)
@@ -186,12 +183,12 @@ def carried_over(
     )
 
 
-def _usual_most(at_once: NDArray[np.int64]) -> NDArray[np.int64]:
+def _usual_max(at_once: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     """The most objects of each type at once, but for rare frames, of their numbers (F, types)."""
     usual = []
     for column in at_once.T:
         shown = np.sort(column[column > 0])
-        usual.append(shown[math.ceil(USUAL * len(shown)) - 1] if len(shown) else 0)
+        usual.append(shown[math.ceil(share * len(shown)) - 1] if len(shown) else 0)
     return np.array(usual, np.int64)
 
 
@@ -206,25 +203,30 @@ def _means(
 
 
 def _in_units_of_change(
-    seen: NDArray[np.float64], means: NDArray[np.float64]
+    seen: NDArray[np.float64], means: NDArray[np.float64], shrinkage: float
 ) -> NDArray[np.float64]:
     """The linear map after which looks change alike in all directions within tracks."""
     change = np.cov((seen - means).T, bias=True)
-    least = SHRINKAGE * np.var(seen, axis=0).mean() + np.finfo(np.float32).eps
+    least = shrinkage * np.var(seen, axis=0).mean() + np.finfo(np.float32).eps
     values, directions = np.linalg.eigh(change + least * np.eye(len(change)))
     projection: NDArray[np.float64] = directions / np.sqrt(values)
     return projection
 
 
 def _cluster(
-    points: NDArray[np.float64], weights: NDArray[np.float64], count: int | None
+    points: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    count: int | None,
+    config: CalibrationConfig,
 ) -> NDArray[np.float64]:
     """Centres of k-means, as many as are asked for or else as are worth their price."""
-    most = min(MOST_TYPES, len(np.unique(points, axis=0)))
+    most = min(config.max_types, len(np.unique(points, axis=0)))
     best, centres = np.inf, points[:1]
     for k in range(1, most + 1) if count is None else (count,):
-        found = KMeans(k, n_init=STARTS, random_state=0).fit(points, sample_weight=weights)
-        cost = found.inertia_ / weights.sum() + PRICE * k
+        found = KMeans(k, n_init=config.type_starts, random_state=0).fit(
+            points, sample_weight=weights
+        )
+        cost = found.inertia_ / weights.sum() + config.type_price * k
         if cost < best:
             best, centres = cost, found.cluster_centers_
     return centres

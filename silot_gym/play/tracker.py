@@ -1,8 +1,7 @@
-"""Frames to slots: the model's recursion over time, batched, without gradients."""
+"""Frames to slots: the one loop over time that all play goes through."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,86 +11,14 @@ from torch import Tensor
 from silot_gym.background import Region, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
-from silot_gym.linking import MAX_STEP, resume_lost
-from silot_gym.object_types import ObjectTypes, TypeVotes
+from silot_gym.object_types import TypeVotes
 from silot_gym.objects import Objects
-from silot_gym.scenes import UnknownScenes
+from silot_gym.play.online_background import OnlineBackground
+from silot_gym.play.relinking import relink
+from silot_gym.play.step import PlayStep
+from silot_gym.slots import Slots
 
-__all__ = ["SlotTracker", "Slots", "Tracker"]
-
-
-@dataclass(frozen=True)
-class Slots:
-    """What is seen in one frame of each of B lanes, K slots a lane.
-
-    A slot shows an object if its presence reaches the checkpoint's threshold. An empty slot is
-    zero throughout, except that its `track_id` and `category` are -1.
-
-    Attributes:
-        presence: (B, K) float32 in [0, 1].
-        where: (B, K, 4) float32 in [0, 1], centre x, centre y, width and height as fractions of
-            the frame. A centre outside of the frame is moved to its edge.
-        velocity: (B, K, 2) float32 in [-1, 1], what was added to the centre in `where` since the
-            last step; 0 for a new object.
-        depth: (B, K) float32 in [0, 1], larger is nearer.
-        what: (B, K, A) float32 in [-1, 1], the appearance through tanh.
-        track_id: (B, K) int64, the object's number in its lane, counted from 0 since the reset.
-        boxes: (B, K, 4) float32, (x0, y0, x1, y1) in pixels, edges convention, clipped to the
-            frame.
-        category: (B, K) int64, the number of the object's type (`Checkpoint.types`), for which
-            most of its track's frames speak, the last ones above all; -1 throughout if the
-            checkpoint has no types.
-    """
-
-    presence: NDArray[np.float32]
-    where: NDArray[np.float32]
-    velocity: NDArray[np.float32]
-    depth: NDArray[np.float32]
-    what: NDArray[np.float32]
-    track_id: NDArray[np.int64]
-    boxes: NDArray[np.float32]
-    category: NDArray[np.int64]
-
-    def put(self, lanes: Sequence[int], other: "Slots") -> "Slots":
-        """The same with the slots of `other` in some lanes."""
-        changed = {name: value.copy() for name, value in vars(self).items()}
-        for name, value in changed.items():
-            value[lanes] = getattr(other, name)
-        return Slots(**changed)
-
-    def table(self, attributes: Sequence[str], num_types: int = 0) -> NDArray[np.float32]:
-        """The named attributes side by side, (B, K, D), in the columns of `slot_layout`.
-
-        `category` has a column for each of `num_types` types.
-        """
-        batch, num_slots = self.presence.shape
-        columns = [
-            self.category[..., None] == np.arange(num_types)
-            if name == "category"
-            else getattr(self, name).reshape(batch, num_slots, -1)
-            for name in attributes
-        ]
-        return np.concatenate(columns, -1, dtype=np.float32)
-
-
-class Tracker(Protocol):
-    """What follows objects from frame to frame, in several streams side by side.
-
-    Attributes:
-        num_slots: K, the most objects that are tracked in a lane.
-        what_dim: A, the length of an object's appearance.
-        types: the types of objects, if they are known.
-    """
-
-    num_slots: int
-    what_dim: int
-    types: ObjectTypes | None
-
-    def reset(self, lanes: Sequence[int] | None = None) -> None:
-        """Forgets the tracks of some lanes, of all by default."""
-
-    def step(self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None) -> Slots:
-        """Follows the objects into the next frame of each lane; see `SlotTracker.step`."""
+__all__ = ["SlotTracker"]
 
 
 class SlotTracker:
@@ -123,9 +50,9 @@ class SlotTracker:
             lanes: Number of streams.
             num_slots: Slots a lane; the checkpoint's number by default.
             frame_size: Height and width of the frames; those of the first frame by default.
-            ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen; by
-                default those where the checkpoint knows score, lives and clocks to be shown, and
-                small things that are always the same.
+            ignore: Regions (x0, y0, x1, y1), in fractions of the frame, where nothing is seen, in
+                place of what `checkpoint.play` ignores: the HUD, and small things that are always
+                the same.
 
         Raises:
             ValueError: `lanes` or `num_slots` is below 1, a region lies outside of the frame, or
@@ -139,21 +66,21 @@ class SlotTracker:
         self.lanes, self.num_slots = lanes, num_slots
         self.what_dim = checkpoint.model.config.what_dim
         self.steps = 0
+        self._play = play = checkpoint.play
         self._model, self._frames = checkpoint.model, checkpoint.frames
-        self._threshold = checkpoint.presence_threshold
+        self._advance = PlayStep(checkpoint.model, play)
         self._frame_size = frame_size
-        background = checkpoint.frames.background
-        if ignore is None:
-            background, ignore = background.without_stills(), background.displays
-        self._ignore = tuple(ignore)
-        self._scenes = UnknownScenes(background, lanes)
+        background, self._ignore = play.background(checkpoint.frames.background, ignore)
+        self._background = OnlineBackground(background, lanes, play)
         self._objects = self._model.empty_objects(lanes, num_slots)
         self._device = self._objects.presence.device
-        self._seen = ~within(self._ignore, *(frame_size or (1, 1))).to(self._device)
+        self._visible = ~within(self._ignore, *(frame_size or (1, 1))).to(self._device)
         self._next_id = torch.zeros(lanes, 1, dtype=torch.int64, device=self._device)
         self._centre = np.zeros((lanes, num_slots, 2), np.float32)
         self.types = types = checkpoint.types
-        self._votes = None if types is None else TypeVotes(types, lanes, num_slots)
+        self._votes = None
+        if types is not None:
+            self._votes = TypeVotes(types, lanes, num_slots, play.vote_decay)
 
     @torch.inference_mode()
     def reset(self, lanes: Sequence[int] | None = None) -> None:
@@ -164,7 +91,7 @@ class SlotTracker:
         forget = torch.zeros(self.lanes, dtype=torch.bool, device=self._device)
         forget[list(lanes)] = True
         self._objects = self._objects.forget(forget)
-        self._scenes.forget(forget)
+        self._background.forget(forget)
         self._next_id = self._next_id.masked_fill(forget[:, None], 0)
 
     @torch.inference_mode()
@@ -188,29 +115,25 @@ class SlotTracker:
             raise ValueError(f"expected some of {self.lanes} lanes, each once, got {chosen}")
         height, width = self._check(frames, len(chosen))
         # A copy, because torch refuses or warns of views that are reversed or read-only.
-        seen = torch.from_numpy(np.array(frames, order="C")).to(self._device)
+        rgb = torch.from_numpy(np.array(frames, order="C")).to(self._device)
         # One plane a colour in memory: both readers below are faster.
-        seen = seen.movedim(-1, 1).contiguous().movedim(1, -1)
-        if self._seen.shape != (height, width):
-            self._seen = ~within(self._ignore, height, width).to(self._device)
-        drawn = self._scenes.drawn(pack_colours(seen), chosen) & self._seen
-        frame = self._frames.prepare(seen, drawn)
+        rgb = rgb.movedim(-1, 1).contiguous().movedim(1, -1)
+        if self._visible.shape != (height, width):
+            self._visible = ~within(self._ignore, height, width).to(self._device)
+        foreground = self._background.foreground(pack_colours(rgb), chosen) & self._visible
+        frame = self._frames.prepare(rgb, foreground)
         index = torch.tensor(chosen, device=self._device)
-        last = self._objects if lanes is None else self._objects.map(lambda value: value[index])
-        output = self._model.step(frame, last, drawn=drawn)
-        objects, boxes = output.objects, output.boxes
-        assert boxes is not None  # this is play
+        previous = self._objects
+        if lanes is not None:
+            previous = previous.map(lambda value: value[index])
+        objects, boxes = self._advance(frame, foreground, previous)
         self._check_finite(objects)
-
-        # Presence never rises in propagation: without an id, a present object was just discovered.
-        present = objects.presence >= self._threshold
-        found = present & (objects.track_id < 0)
-        moved_on = present & (objects.track_id == last.track_id)
-        lost = (last.presence >= self._threshold) & ~moved_on
-        reach = MAX_STEP / self._model.config.pixel_size
-        objects, slots = resume_lost(objects, last, lost, found, reach)
-        boxes = boxes.take_along_dim(slots[..., None], 1)
-        present = objects.presence >= self._threshold
+        threshold = self._play.presence_threshold
+        if self._play.relink_distance is not None:
+            distance = self._play.relink_distance / self._model.config.pixel_size
+            objects, slots = relink(objects, previous, threshold, distance)
+            boxes = boxes.take_along_dim(slots[..., None], 1)
+        present = objects.presence >= threshold
         new = present & (objects.track_id < 0)
         ids = self._next_id[chosen] + new.cumsum(1) - 1
         objects = replace(objects, track_id=torch.where(new, ids, objects.track_id))
@@ -239,7 +162,7 @@ class SlotTracker:
         self._objects = self._model.predict(self._objects)
         self._check_finite(self._objects)
         self.steps += 1
-        present = self._objects.presence >= self._threshold
+        present = self._objects.presence >= self._play.presence_threshold
         boxes = self._model.boxes(self._objects)
         none_new = torch.zeros_like(present)
         return self._show(self._objects, boxes, list(range(self.lanes)), present, none_new)
@@ -258,10 +181,10 @@ class SlotTracker:
             ValueError: the frames are of another type, shape or size.
         """
         height, width = self._check(frames, self.lanes)
-        shown = torch.from_numpy(np.array(frames, order="C")).to(self._device)
-        seen = self._model.render(self._objects, height, width)
-        behind = self._scenes.behind(pack_colours(shown))
-        return np.asarray(self._frames.restore(seen, behind).cpu().numpy())
+        rgb = torch.from_numpy(np.array(frames, order="C")).to(self._device)
+        rendered = self._model.render(self._objects, height, width)
+        behind = self._background.behind(pack_colours(rgb))
+        return np.asarray(self._frames.to_rgb(rendered, behind).cpu().numpy())
 
     def _check_finite(self, objects: Objects) -> None:
         """One look at all values, and a second one to say which they are."""

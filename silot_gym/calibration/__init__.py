@@ -1,0 +1,1 @@
+"""What is measured on a game's rollouts, without labels and in seconds."""

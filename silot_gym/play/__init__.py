@@ -1,0 +1,1 @@
+"""What happens between a trained model and the slots of a live game."""

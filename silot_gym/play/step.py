@@ -1,0 +1,156 @@
+"""One time step of play: the model's step with the decisions of `PlayConfig` around it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from silot_gym.model import SILOT
+from silot_gym.model.networks import CELL_SIZE, cell_origins, grid_size
+from silot_gym.model.rendering import downsample
+from silot_gym.model.selection import select
+from silot_gym.objects import Objects, compact_indices
+from silot_gym.play.cells import features_near, unexplained_corners
+from silot_gym.play.config import PlayConfig
+from silot_gym.play.engine import traced
+from silot_gym.play.foreground import fit_boxes, touched_pixels
+from silot_gym.play.suppression import suppress_duplicates, suppress_fragments
+
+
+class PlayStep(nn.Module):
+    """What `SILOT.step` is in training, for play: without gradients, and with its own decisions.
+
+    Propagation, discovery and selection are the model's. With `PlayConfig.plain()` nothing is
+    added to them.
+    """
+
+    def __init__(self, model: SILOT, play: PlayConfig) -> None:
+        super().__init__()
+        self.model, self.play = model, play
+        self.eval()
+
+    @property
+    def config(self) -> Any:
+        """What modules have in common that share traces; see `traced`."""
+        return self.model.config, self.play
+
+    def forward(
+        self, frame: Tensor, foreground: Tensor, previous: Objects
+    ) -> tuple[Objects, Tensor]:
+        """Objects of the last frame and a frame to the objects of this frame.
+
+        Args:
+            frame: (B, 3, height, width) in [0, 1], black where there is no foreground.
+            foreground: (B, height, width) bool.
+            previous: (B, K).
+
+        Returns:
+            The objects (B, K), of which newly discovered ones have no `track_id`; and their boxes
+            (B, K, 4) in the frame's pixels.
+        """
+        image = self.model.downsample(frame)
+        active = self.model.active_slots(previous)
+        propagated, objects = self._propagate(previous, active, image)
+        discovered = self._discover(image, propagated)
+        if discovered is not None:
+            nms_iou = self.model.config.nms_iou if self.play.nms_iou is None else self.play.nms_iou
+            objects = self._select(objects, discovered, nms_iou)
+        boxes = self.model.boxes(objects)
+        if self.play.fit_boxes:
+            boxes = self._fit_boxes(objects, boxes, foreground)
+        return self._suppress(objects, boxes), boxes
+
+    @traced
+    def _propagate(
+        self, previous: Objects, active: Tensor, image: Tensor
+    ) -> tuple[Objects, Objects]:
+        """Objects in the active slots (B, N) in this frame, and all slots (B, K) with them."""
+        previous = self.model.without_faint(previous)
+        propagated, _ = self.model.propagate(previous.take(active), image)
+        return propagated, previous.masked(previous.presence.new_zeros(1)).put(active, propagated)
+
+    def _discover(self, image: Tensor, propagated: Objects) -> Objects | None:
+        """What is new, (B, C); None where there is nothing to look at."""
+        if not self.play.skip_explained:
+            discovered: Objects = self.model.discovery(image, propagated)[0]
+            return discovered
+        found = []
+        foreground = (image.amax(1) > 0).view(torch.uint8)
+        for scale in self.model.config.scales:
+            corners = self._unexplained(foreground, propagated, CELL_SIZE * scale)
+            wanted = functional.max_pool2d(corners.float(), 2, 1).flatten(1) > 0  # (B, C)
+            cells = compact_indices(wanted)  # (B, N)
+            if not cells.numel():
+                continue
+            picture = downsample(image, scale)
+            features = self._features(picture, corners)
+            rows, columns = grid_size(picture)
+            origins = cell_origins(rows, columns, image.device)
+            found.append(self._objects_in(picture, features, origins, wanted, cells, scale))
+        return Objects.concatenate(found, 1) if found else None
+
+    @traced
+    def _unexplained(self, foreground: Tensor, objects: Objects, cell_size: int) -> Tensor:
+        play = self.play
+        return unexplained_corners(
+            foreground, objects, cell_size, play.explained_margin, play.explained_presence
+        )
+
+    def _features(self, image: Tensor, corners: Tensor) -> Tensor:
+        """Features of cells (B, C, F), of those away from the corners of any value."""
+        rows, columns = grid_size(image)
+        cells = len(image) * rows * columns
+        # On a GPU a loop over neighbourhoods would take longer than all cells at once.
+        if image.is_cpu and self.play.dense_cells * int(corners.sum()) < cells:
+            return features_near(self.model.discovery, image, corners)
+        nothing = image.new_zeros(len(image), self.model.config.feature_dim, rows, columns)
+        return self.model.discovery.features(image, nothing)
+
+    @traced
+    def _objects_in(
+        self,
+        image: Tensor,
+        features: Tensor,
+        origins: Tensor,
+        wanted: Tensor,
+        cells: Tensor,
+        scale: int,
+    ) -> Objects:
+        """The objects of some cells (B, N), absent where they are not wanted, (B, C) bool."""
+        features = features.take_along_dim(cells[..., None], 1)
+        objects, _ = self.model.discovery.objects(image, features, origins[cells])
+        return objects.masked(wanted.gather(1, cells)).rescaled(scale)
+
+    @traced
+    def _select(self, propagated: Objects, discovered: Objects, nms_iou: float) -> Objects:
+        return select(propagated, discovered, nms_iou)
+
+    def _fit_boxes(self, objects: Objects, boxes: Tensor, foreground: Tensor) -> Tensor:
+        """Boxes (B, K, 4), those of present objects fitted to the foreground."""
+        present = compact_indices(objects.presence > 0)[..., None]
+        if not present.numel():
+            return boxes
+        chosen = boxes.take_along_dim(present, 1)
+        first, count = touched_pixels(chosen, *foreground.shape[1:])
+        offset = torch.arange(max(1.0, float(count.max())), device=boxes.device)
+        fitted = self._fit(chosen, foreground.view(torch.uint8), first, count, offset)
+        return boxes.scatter(1, present.expand_as(fitted), fitted)
+
+    @traced
+    def _fit(
+        self, boxes: Tensor, foreground: Tensor, first: Tensor, count: Tensor, offset: Tensor
+    ) -> Tensor:
+        return fit_boxes(boxes, foreground, first, count, offset, self.play.part_share)
+
+    @traced
+    def _suppress(self, objects: Objects, boxes: Tensor) -> Objects:
+        """Objects without fragments and duplicates."""
+        play = self.play
+        if play.fragment_overlap is not None:
+            objects = suppress_fragments(
+                objects, boxes, play.fragment_overlap, play.explained_presence
+            )
+        if play.duplicate_iou is not None:
+            objects = suppress_duplicates(objects, boxes, play.duplicate_iou)
+        return objects
