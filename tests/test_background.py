@@ -55,7 +55,7 @@ def test_packed_colours_come_back() -> None:
 def test_each_frame_is_compared_with_the_picture_of_its_own_scene() -> None:
     background = Background.of([BLUE], [FIRST, SECOND])
     frames = packed(with_ball(SECOND, 3), with_ball(FIRST, 20), SECOND)
-    drawn = background.drawn(frames)
+    drawn = background.foreground(frames)
     assert torch.equal(drawn[0], ball_at(3))
     assert torch.equal(drawn[1], ball_at(20))
     assert not drawn[2].any()
@@ -73,7 +73,7 @@ def test_all_colours_of_a_background_that_scrolls_are_nothing() -> None:
     background = Background.of([BLUE, WALL])
     for top in range(16):
         frame = with_ball(room(slice(top, top + 4)), 5)
-        assert torch.equal(background.drawn(packed(frame))[0], ball_at(5))
+        assert torch.equal(background.foreground(packed(frame))[0], ball_at(5))
 
 
 @pytest.mark.parametrize("pictures", [[], [FIRST], [FIRST, SECOND]])
@@ -84,13 +84,13 @@ def test_what_is_near_to_the_background_is_background(pictures: list[NDArray[np.
     noise = rng.integers(-3, 4, frame.shape)
     noise[0, 0] = 0
     noisy = (frame + noise).clip(0, 255).astype(np.uint8)
-    assert torch.equal(background.drawn(packed(noisy))[0], ball_at(12))
+    assert torch.equal(background.foreground(packed(noisy))[0], ball_at(12))
     for channel in range(3):
         spoiled = noisy.copy()
         spoiled[0, 0, channel] += 4
         expected = ball_at(12)
         expected[0, 0] = True
-        assert torch.equal(background.drawn(packed(spoiled))[0], expected)
+        assert torch.equal(background.foreground(packed(spoiled))[0], expected)
 
 
 def test_noise_does_not_hide_which_scene_it_is() -> None:
@@ -107,7 +107,7 @@ def test_exact_frames_have_the_foreground_that_they_have_without_tolerance(game:
     assert background.tolerance > 0
     truth = load_memory_truth(TRUTH / f"{game}.npz")
     frames = packed(*truth.palette[truth.frames[:, ::16]].reshape(-1, *truth.frames.shape[2:], 3))
-    for tolerant in (background, background.without_stills()):
+    for tolerant in (background, background.with_static()):
         exact = replace(tolerant, tolerance=0)
-        assert torch.equal(tolerant.drawn(frames), exact.drawn(frames))
+        assert torch.equal(tolerant.foreground(frames), exact.foreground(frames))
         assert torch.equal(tolerant.behind(frames), exact.behind(frames))

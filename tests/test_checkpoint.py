@@ -39,14 +39,14 @@ def test_backgrounds_come_back_as_they_were(tmp_path: Path) -> None:
     background = replace(
         Background(tolerance=7),
         pictures=many[torch.randint(0, 1000, (3, 30, 40))].int(),
-        stills=few[torch.randint(0, 3, (3, 30, 40))].int(),
+        static_pictures=few[torch.randint(0, 3, (3, 30, 40))].int(),
     )
     saved_bytes(SILOT(TINY), background, tmp_path)
     back = Checkpoint.load(tmp_path).frames.background
     assert back.tolerance == 7
     assert back.digest() == background.digest()
     assert torch.equal(back.pictures, background.pictures)
-    assert torch.equal(back.stills, background.stills)
+    assert torch.equal(back.static_pictures, background.static_pictures)
 
 
 def typed(count: int = 3) -> Checkpoint:

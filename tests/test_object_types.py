@@ -25,7 +25,7 @@ def test_an_object_is_of_the_type_that_it_looks_like(types):
 def test_what_the_projection_leaves_out_makes_no_difference(types):
     projection = types.projection.copy()
     projection[0] = 0  # only the size counts
-    blind = ObjectTypes(types.centres, projection, types.most)
+    blind = ObjectTypes(types.centres, projection, types.max_count)
     size = np.full((2, 2), 0.1)
     assert len(set(blind.classify([[-1, 0, 0], [1, 0, 0]], size).tolist())) == 1
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import data_equivalence
-from silot_gym.scenes import UnknownScenes
+from silot_gym.play.online_background import OnlineBackground
 
 from silot_gym import SILOTObjectWrapper, make_atari
 from silot_gym.background import pack_colours
@@ -111,15 +111,15 @@ def test_each_change_of_a_game_is_seen_in_play(game: str) -> None:
     ],
 )
 def test_the_foreground_is_that_of_the_game_as_it_is(game: str, change: str) -> None:
-    background = Checkpoint.load(game).frames.background.without_stills()
+    background = Checkpoint.load(game).frames.background.with_static()
     truth = load_memory_truth(TRUTH / f"{game}.npz")
     films = truth.palette[truth.frames[:, ::6]]
-    as_it_is, changed = (UnknownScenes(background, len(films)) for _ in range(2))
+    as_it_is, changed = (OnlineBackground(background, len(films)) for _ in range(2))
     for t in range(films.shape[1]):
         frames = films[:, t]
         other = changes_of(game)[change](frames, 24 * t)
-        drawn = as_it_is.drawn(pack_colours(torch.from_numpy(frames)))
-        assert torch.equal(changed.drawn(pack_colours(torch.from_numpy(other))), drawn)
+        drawn = as_it_is.foreground(pack_colours(torch.from_numpy(frames)))
+        assert torch.equal(changed.foreground(pack_colours(torch.from_numpy(other))), drawn)
 
 
 def test_slots_and_pixels_of_a_live_game_that_looks_otherwise() -> None:

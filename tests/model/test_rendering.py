@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from silot_gym.model import ModelConfig
-from silot_gym.model.rendering import Renderer, drawn_boxes, extract_glimpses, hat_weights
+from silot_gym.model.rendering import Renderer, bilinear_weights, extract_glimpses
 from silot_gym.objects import Objects
 
 CONFIG = ModelConfig(num_slots=3, glimpse_size=6, what_dim=4, hidden_dim=5, decoder_dims=(16,))
@@ -62,8 +62,8 @@ def test_stretching_a_sprite_equals_grid_sample() -> None:
     torch.manual_seed(1)
     sprite = torch.rand(1, 1, 6, 6)
     x, y, width, height = 10.3, 7.9, 9.0, 4.2
-    along_x = hat_weights(torch.tensor(x), torch.tensor(width), 6, 24)
-    along_y = hat_weights(torch.tensor(y), torch.tensor(height), 6, 16)
+    along_x = bilinear_weights(torch.tensor(x), torch.tensor(width), 6, 24)
+    along_y = bilinear_weights(torch.tensor(y), torch.tensor(height), 6, 16)
     stretched = along_y @ sprite[0, 0] @ along_x.T
     column, row = torch.arange(24) + 0.5, torch.arange(16) + 0.5
     grid = torch.stack(
@@ -168,93 +168,10 @@ def test_gradients_of_position_and_size_by_finite_differences() -> None:
     sprite = torch.rand(5, 5, dtype=torch.float64)
 
     def paste(position: Tensor, size: Tensor) -> Tensor:
-        along_x = hat_weights(position[0], size[0], 5, 12)
-        along_y = hat_weights(position[1], size[1], 5, 12)
+        along_x = bilinear_weights(position[0], size[0], 5, 12)
+        along_y = bilinear_weights(position[1], size[1], 5, 12)
         return along_y @ sprite @ along_x.mT
 
     where = torch.tensor([6.13, 5.77], dtype=torch.float64, requires_grad=True)
     size = torch.tensor([4.91, 6.37], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(paste, (where, size), eps=1e-7)
-
-
-def drawn(*rectangles: tuple[slice, slice]) -> Tensor:
-    """A picture (1, 30, 40) of rectangles (rows, columns)."""
-    picture = torch.zeros(1, 30, 40, dtype=torch.bool)
-    for rows, columns in rectangles:
-        picture[0, rows, columns] = True
-    return picture
-
-
-def box_in(picture: Tensor, *box: float) -> list[float]:
-    """What a box of one object becomes."""
-    return drawn_boxes(torch.tensor(box)[None, None], picture)[0, 0].tolist()
-
-
-def test_a_loose_box_becomes_that_of_the_rectangle_in_it() -> None:
-    picture = drawn((slice(8, 15), slice(20, 24)), (slice(0, 5), slice(0, 40)))
-    assert box_in(picture, 16.3, 5.0, 29.1, 21.4) == [20, 8, 24, 15]
-
-
-def test_a_tight_box_reaches_to_the_ends_of_the_pixels_that_it_touches() -> None:
-    picture = drawn((slice(8, 15), slice(20, 24)))
-    assert box_in(picture, 21.9, 9.5, 22.1, 13.2) == [21, 9, 23, 14]
-
-
-def test_a_trace_on_the_background_is_no_part_of_the_object() -> None:
-    """As where a fast car was a moment ago."""
-    assert box_in(drawn((slice(3, 9), slice(10, 16))), 10, 3, 22, 9) == [10, 3, 16, 9]
-
-
-@pytest.mark.parametrize("gap", [1, 3])
-def test_little_things_beyond_a_gap_are_left_out_and_large_ones_are_not(gap: int) -> None:
-    one = (slice(8, 14), slice(10, 16))
-    dot = (slice(10, 12), slice(16 + gap, 18 + gap))
-    stripe = (slice(8, 14), slice(16 + gap, 20 + gap))
-    assert box_in(drawn(one, dot), 9, 7, 23, 15) == [10, 8, 16, 14]
-    assert box_in(drawn(one, stripe), 9, 7, 23, 15) == [10, 8, 20 + gap, 14]
-
-
-def test_a_box_that_touches_nothing_stays() -> None:
-    picture = drawn((slice(8, 14), slice(10, 16)))
-    for box in ([20.5, 3.25, 28.0, 9.5], [-9.5, -7.0, -1.5, -2.0], [40.0, 29.5, 55.0, 33.0]):
-        assert box_in(picture, *box) == box
-
-
-def test_drawn_boxes_equal_an_explicit_loop() -> None:
-    """Of boxes in, across and beyond the frame, each in the frame of its own stream."""
-    torch.manual_seed(0)
-    pictures = torch.rand(3, 30, 40) < 0.05
-    first = torch.rand(3, 60, 2) * torch.tensor([60.0, 50.0]) - 10
-    boxes = torch.cat([first, first + 12 * torch.rand(3, 60, 2)], -1)
-    found = drawn_boxes(boxes, pictures)
-    changed = 0
-    for stream in range(3):
-        for box, fitted in zip(boxes[stream].tolist(), found[stream].tolist(), strict=True):
-            pixels = [
-                (x, y)
-                for y in range(30)
-                for x in range(40)
-                if pictures[stream, y, x]
-                and x + 1 > box[0]
-                and x < box[2]
-                and y + 1 > box[1]
-                and y < box[3]
-            ]
-            expected = box
-            if pixels:
-                changed += 1
-                ends = [large_parts([pixel[axis] for pixel in pixels]) for axis in (0, 1)]
-                expected = [min(ends[0]), min(ends[1]), max(ends[0]) + 1, max(ends[1]) + 1]
-            assert fitted == expected
-    assert changed > 60
-
-
-def large_parts(places: list[int]) -> set[int]:
-    """Those of the places along an axis, one a pixel, that are in runs with many pixels."""
-    runs: list[list[int]] = []
-    for place in sorted(places):
-        if not runs or place > runs[-1][-1] + 1:
-            runs.append([])
-        runs[-1].append(place)
-    most = max(len(run) for run in runs)
-    return {place for run in runs if len(run) >= 0.35 * most for place in run}

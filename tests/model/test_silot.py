@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from silot_gym.model import SILOT, ModelConfig
-from silot_gym.model.networks import CELL_SIZE, cell_corners, with_margin
-from silot_gym.model.rendering import is_drawn
+from silot_gym.model.networks import CELL_SIZE, with_margin
 from silot_gym.objects import Objects
 from silot_gym.training.elbo import ELBO
 from tests.tiny import TINY
@@ -78,7 +77,8 @@ def test_larger_pixels_make_the_same_of_a_frame_that_is_as_much_larger() -> None
     large.load_state_dict(small.state_dict())
     frame = torch.rand(1, 3, 50, 41)
     enlarged = frame.repeat_interleave(3, -1).repeat_interleave(3, -2)
-    one, three = small.step(frame, None).objects, large.step(enlarged, None).objects
+    one = small.step(frame, small.empty_objects(1)).objects
+    three = large.step(enlarged, large.empty_objects(1)).objects
     torch.testing.assert_close(one.presence, three.presence)
     torch.testing.assert_close(3 * small.boxes(one), large.boxes(three), atol=1e-3, rtol=1e-4)
     drawn = small.render(one, 50, 41).repeat_interleave(3, -1).repeat_interleave(3, -2)
@@ -100,105 +100,15 @@ def test_slots_that_are_empty_may_be_left_out() -> None:
         last = last.put(where, pair.take(torch.tensor([[0, 1, 2]] * 2)))
     full, _ = model.propagation(last, frame)
     full = replace(full, hidden=model.recurrence(last, full))
-    some = model.step(frame, last, discover=False).objects
+    some = model.step(
+        frame, last, active=model.active_slots(last), discover=False
+    ).objects
     assert (last.presence == 0).any()
     for name in ("presence", "position", "what", "hidden", "track_id"):
         one, two = getattr(full, name), getattr(some, name)
         there = full.presence > 0
         torch.testing.assert_close(one[there], two[there], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(full.presence, some.presence)
-
-
-def test_cells_with_nothing_new_may_be_left_out() -> None:
-    model = small_model()
-    column, row, size = 5, 3, 8
-    known = (20, 70)
-    # In two cells, and where the objects of the cells above and below may have their centres.
-    new = (column * CELL_SIZE - size // 2, row * CELL_SIZE + 2)
-    frames = torch.cat(
-        [blobs(new, known, height=96, width=120), blobs(known, height=96, width=120)]
-    )
-    objects = model.empty_objects(2)
-    objects.position[:, 0] = torch.tensor(known) + size / 2
-    objects = replace(objects, anchor=torch.full_like(objects.anchor, model.config.anchor_size[0]))
-    objects.size_logit[:, 0] = torch.tensor((size - 1) / model.config.anchor_size[0]).logit()
-    objects.presence[:, 0] = 1
-    found, _ = model.discovery(frames, objects, drawn=is_drawn(frames))
-    everywhere, _ = model.discovery(frames, model.empty_objects(2))
-    assert found.presence.shape == (2, 6)
-    assert not found.presence[1].any()  # all that is drawn there is known
-    grid = everywhere.presence[0].unflatten(0, (8, 10))
-    near = grid[row - 1 : row + 2, column - 1 : column + 1]
-    torch.testing.assert_close(found.presence[0], near.flatten())
-
-
-def test_nothing_drawn_is_found_only_by_cells_that_are_left_out() -> None:
-    """A cell's object may have its centre half a cell outside of it, where others begin."""
-    model = small_model()
-    for x in range(24, 49):
-        frame = torch.zeros(1, 3, 72, 72)
-        frame[..., x, x] = 1
-        found, _ = model.discovery(frame, model.empty_objects(1), drawn=is_drawn(frame))
-        everywhere, _ = model.discovery(frame, model.empty_objects(1))
-        corner = cell_corners(6, 6, frame.device)
-        may = ((x + 0.5 - corner - CELL_SIZE / 2).abs() < CELL_SIZE).all(-1)
-        torch.testing.assert_close(found.presence[0], everywhere.presence[0, may])
-
-
-@pytest.mark.parametrize("cost", [0, 1e9])  # through neighbourhoods, and through whole frames
-@pytest.mark.parametrize("scales", [(1,), (1, 2)])
-def test_with_nothing_tracked_all_that_is_drawn_is_found(
-    scales: tuple[int, ...], cost: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("silot_gym.model.discovery._COST_OF_FOUR", cost)
-    model = small_model(replace(TINY, scales=scales))
-    frame = torch.rand(2, 3, 50, 83) + 0.01
-    full, _ = model.discovery(frame, model.empty_objects(2))
-    some, _ = model.discovery(frame, model.empty_objects(2), drawn=is_drawn(frame))
-    for name in ("presence", "position", "what", "anchor"):
-        torch.testing.assert_close(getattr(some, name), getattr(full, name), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("presence", "looked_at"), [(0.4, True), (0.6, False)])
-def test_only_objects_that_are_surely_there_explain_what_is_drawn(
-    presence: float, looked_at: bool
-) -> None:
-    model = small_model()
-    objects = model.empty_objects(1)
-    objects = replace(objects, anchor=torch.full_like(objects.anchor, 24.0))  # boxes of 12 pixels
-    objects.position[:, 0] = 34.0
-    objects.presence[:, 0] = presence
-    frame = blobs((30, 30))
-    found, _ = model.discovery(frame, objects, drawn=is_drawn(frame))
-    assert found.presence.any() == looked_at
-
-
-@pytest.mark.parametrize(("height", "width"), [(72, 96), (50, 83)])
-def test_some_cells_are_known_from_their_neighbourhoods(height: int, width: int) -> None:
-    discovery = small_model().discovery
-    rows, columns = -(-height // CELL_SIZE), -(-width // CELL_SIZE)
-    frame = torch.rand(2, 3, height, width)
-    top_down = torch.randn(2, TINY.feature_dim, rows, columns)
-    everywhere = discovery._features(frame, top_down, None)
-    few = torch.rand(2, rows + 1, columns + 1) < 0.1
-    for joints in (torch.ones_like(few), few):
-        some = discovery._features_of_some(frame, top_down, joints)
-        wanted = joints.unfold(1, 2, 1).unfold(2, 2, 1).flatten(3).any(-1).flatten(1)
-        torch.testing.assert_close(some, everywhere * wanted[..., None], atol=1e-5, rtol=1e-5)
-
-
-def test_what_is_left_out_in_one_stream_changes_nothing_in_another() -> None:
-    model = small_model()
-    frames = torch.cat([blobs((20, 20), (40, 30)), blobs((8, 8)), blobs()])
-    lasts = [tracked(model, frames[:1], 6), model.empty_objects(1, 6), model.empty_objects(1, 6)]
-    drawn = is_drawn(frames)
-    together = model.step(frames, Objects.concatenate(lasts), drawn=drawn).objects
-    for lane, last in enumerate(lasts):
-        only = slice(lane, lane + 1)
-        alone = model.step(frames[only], last, drawn=drawn[only]).objects
-        torch.testing.assert_close(alone.presence[0], together.presence[lane])
-        there = alone.presence[0] > 0
-        torch.testing.assert_close(alone.position[0][there], together.position[lane][there])
 
 
 def test_a_coarse_scale_finds_in_a_large_frame_what_a_fine_one_finds_in_a_small_one() -> None:
@@ -288,11 +198,22 @@ def test_empty_slots_change_nothing() -> None:
     )
 
 
-def test_before_the_first_frame_no_objects_and_empty_slots_are_the_same() -> None:
+def test_before_the_first_frame_there_is_nothing_to_propagate() -> None:
     model, frame = small_model(), blobs((20, 20))
-    from_none, from_empty = model.step(frame, None), model.step(frame, model.empty_objects(1))
-    torch.testing.assert_close(from_none.objects.presence, from_empty.objects.presence)
-    torch.testing.assert_close(from_none.objects.position, from_empty.objects.position)
+    nothing = model.empty_objects(1)
+    assert model.active_slots(nothing).shape == (1, 0)
+    none = model.step(frame, nothing, active=model.active_slots(nothing))
+    every = model.step(frame, nothing)
+    torch.testing.assert_close(none.objects.presence, every.objects.presence)
+    torch.testing.assert_close(none.objects.position, every.objects.position)
+
+
+def test_what_is_hardly_present_is_given_up() -> None:
+    model, frame = small_model(), blobs((20, 20))
+    objects = tracked(model, frame)
+    objects = replace(objects, presence=torch.tensor([[0.9, 0.009, 0.011, 0.5, 0.0, 0.7]]))
+    propagated = model.step(frame, objects, discover=False).objects
+    assert (propagated.presence > 0).tolist() == [[True, False, True, True, False, True]]
 
 
 def test_a_propagated_object_keeps_nearby_cells_informed() -> None:
@@ -304,17 +225,6 @@ def test_a_propagated_object_keeps_nearby_cells_informed() -> None:
     far = replace(tracked(model, frame), position=torch.full((1, 6, 2), -500.0))
     away, _ = model.discovery(frame, far)
     torch.testing.assert_close(none.presence, away.presence)
-
-
-def test_reconstruct_repeats_step() -> None:
-    model = small_model()
-    video = torch.rand(2, 4, 3, 48, 48)
-    objects, _ = model.reconstruct(video)
-    last = None
-    for frame, expected in zip(video.unbind(1), objects, strict=True):
-        last = model.step(frame, last, drawn=is_drawn(frame)).objects
-        torch.testing.assert_close(last.presence, expected.presence)
-        torch.testing.assert_close(last.position, expected.position)
 
 
 def test_prediction_needs_no_frame_and_keeps_slots() -> None:

@@ -199,7 +199,7 @@ def test_slots_are_a_quarter_more_than_the_most_objects_in_a_frame(finished: Pat
 def assert_same_background(first: Background, second: Background) -> None:
     assert torch.equal(first.colours, second.colours)
     assert torch.equal(first.pictures, second.pictures)
-    assert first.most_drawn == second.most_drawn
+    assert first.max_foreground == second.max_foreground
 
 
 def test_a_checkpoint_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_checkpoint_comes_back_as_it_was(finished: Path, tmp_path: Path) -> No
 
 def test_a_checkpoint_keeps_any_background(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
-    some = Background.of([(1, 2, 3), (250, 0, 9)], [noise, noise[::-1]], most_drawn=0.3)
+    some = Background.of([(1, 2, 3), (250, 0, 9)], [noise, noise[::-1]], max_foreground=0.3)
     noisy = FrameConfig(None, 40, 30, background=some)
     for frames in (FrameConfig(None, 40, 30), noisy, noisy.window(0, 40, 5, 25)):
         Checkpoint(SILOT(TINY), frames).save(tmp_path)

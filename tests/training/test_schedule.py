@@ -1,6 +1,6 @@
 import pytest
 
-from silot_gym.model.latents import Held
+from silot_gym.model.latents import Frozen
 from silot_gym.training.schedule import Schedule
 
 
@@ -22,12 +22,12 @@ def test_clips_grow_and_the_count_prior_turns_from_many_to_few() -> None:
     assert odds == sorted(odds, reverse=True)
 
 
-def test_some_is_held_at_first() -> None:
-    schedule = Schedule(1000, presence_held=0.1, stay_held=0.3, size_held=0.2)
-    assert schedule.held_at(0) == schedule.held_at(99) == Held(True, True, True)
-    assert schedule.held_at(100) == schedule.held_at(199) == Held(False, True, True)
-    assert schedule.held_at(200) == schedule.held_at(299) == Held(False, True, False)
-    assert schedule.held_at(300) == Held()
+def test_some_is_frozen_at_first() -> None:
+    schedule = Schedule(1000, presence_frozen=0.1, stay_frozen=0.3, size_frozen=0.2)
+    assert schedule.frozen_at(0) == schedule.frozen_at(99) == Frozen(True, True, True)
+    assert schedule.frozen_at(100) == schedule.frozen_at(199) == Frozen(False, True, True)
+    assert schedule.frozen_at(200) == schedule.frozen_at(299) == Frozen(False, True, False)
+    assert schedule.frozen_at(300) == Frozen()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])

@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from silot_gym.training.recorded import Recorded
 from torch import Tensor
 
-from silot_gym.training import recorded
+from silot_gym.training import cuda_graph
+from silot_gym.training.cuda_graph import CUDAGraphRunner
 from tests.training.gpu import Recorder
 
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(recorded, "capture", recorder.capture)
+    monkeypatch.setattr(cuda_graph, "capture", recorder.capture)
     return recorder
 
 
@@ -23,7 +23,7 @@ def power(tensors: dict[str, Tensor], exponent: int) -> dict[str, Tensor]:
 
 
 def test_a_record_works_on_what_it_is_given_each_time(recorder: Recorder) -> None:
-    work = Recorded(power)
+    work = CUDAGraphRunner(power)
     for base in (2.0, 3.0, 4.0, 5.0):
         given = torch.tensor(base)
         assert work({"base": given}, exponent=2)["power"] == base**2
@@ -32,7 +32,7 @@ def test_a_record_works_on_what_it_is_given_each_time(recorder: Recorder) -> Non
 
 
 def test_each_variant_and_each_shape_has_a_record_of_its_own(recorder: Recorder) -> None:
-    work = Recorded(power)
+    work = CUDAGraphRunner(power)
     for _ in range(3):
         assert work({"base": torch.tensor(2.0)}, exponent=2)["power"] == 4
         assert work({"base": torch.tensor(2.0)}, exponent=3)["power"] == 8
@@ -46,8 +46,8 @@ def test_where_nothing_can_be_recorded_work_goes_on_with_one_warning(
     def refuse(work: Callable[[], Any], pool: Any) -> None:
         raise RuntimeError("operation not permitted\nand a long trace")
 
-    monkeypatch.setattr(recorded, "capture", refuse)
-    work = Recorded(power)
+    monkeypatch.setattr(cuda_graph, "capture", refuse)
+    work = CUDAGraphRunner(power)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for exponent in (2, 2, 2, 3, 3, 3):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from silot_gym.background import Background
-from silot_gym.calibration.object_size import fitted_to, typical_size
+from silot_gym.calibration.object_size import sized_for, typical_size
 from silot_gym.model import ModelConfig
 from silot_gym.rollouts import Episode
 
@@ -28,22 +28,22 @@ def test_sizes_of_rectangles_are_found(width: int, height: int) -> None:
     assert found == pytest.approx((0.8 * width, 0.8 * height), abs=2, rel=0.15)
 
 
-def test_displays_do_not_count() -> None:
+def test_the_hud_does_not_count() -> None:
     shown = episode(6, 8)
     shown.frames[:, :20] = 2  # a wide bar at the top
-    bar = Background(displays=((0.0, 0.0, 1.0, 20 / 120),))
+    bar = Background(hud=((0.0, 0.0, 1.0, 20 / 120),))
     assert typical_size([shown], bar) == pytest.approx((5, 7), abs=2)
 
 
-def test_where_nothing_is_drawn_the_model_stays_as_it_is() -> None:
+def test_where_nothing_is_seen_the_model_stays_as_it_is() -> None:
     empty = episode(1, 1, objects=0)
     assert typical_size([empty], Background()) is None
-    assert fitted_to(ModelConfig(), [empty], Background(), 48) == ModelConfig()
+    assert sized_for(ModelConfig(), None, (120, 160), 48) == ModelConfig()
 
 
 def test_large_objects_are_seen_in_larger_pixels() -> None:
-    small = fitted_to(ModelConfig(), [episode(8, 10)], Background(), 48)
-    large = fitted_to(ModelConfig(), [episode(15, 50, objects=2)], Background(), 48)
+    sizes = [typical_size([e], Background()) for e in (episode(8, 10), episode(15, 50, objects=2))]
+    small, large = (sized_for(ModelConfig(), size, (120, 160), 48) for size in sizes)
     assert (small.pixel_size, large.pixel_size) == (1, 2)
     assert large.initial_size[1] * 2 == pytest.approx(1.5 * 40, rel=0.15)
     assert large.anchor_size == pytest.approx((12, 40), abs=2)
@@ -54,7 +54,8 @@ def test_large_objects_are_seen_in_larger_pixels() -> None:
 def test_every_size_makes_a_model_whose_objects_are_smaller_than_a_crop(
     height: int, crop_size: int
 ) -> None:
-    config = fitted_to(ModelConfig(), [episode(10, height, objects=2)], Background(), crop_size)
+    size = typical_size([episode(10, height, objects=2)], Background())
+    config = sized_for(ModelConfig(), size, (120, 160), crop_size)
     assert all(a < b for a, b in zip(config.initial_size, config.anchor_size, strict=True))
     assert max(config.anchor_size) < crop_size
     assert config.pixel_size * crop_size <= 120

@@ -289,7 +289,7 @@ def test_nothing_is_seen_in_ignored_regions(checkpoint):
         frame[:, HEIGHT // 2 :, WIDTH // 2 :] = 0
     regions = [(0, 0, 1, (HEIGHT // 4) / HEIGHT), ((WIDTH // 2) / WIDTH, 0.5, 1, 1)]
     ignoring = SlotTracker(checkpoint, ignore=regions)
-    background = dataclasses.replace(checkpoint.frames.background, displays=tuple(regions))
+    background = dataclasses.replace(checkpoint.frames.background, hud=tuple(regions))
     frame_config = dataclasses.replace(checkpoint.frames, background=background)
     with_displays = dataclasses.replace(checkpoint, frames=frame_config)
     by_default, given_back = SlotTracker(with_displays), SlotTracker(with_displays, ignore=())
@@ -331,7 +331,7 @@ def test_an_unknown_level_is_the_background_of_its_reconstruction(tiny_checkpoin
     # Of tiles that differ in shape, so that neither is the other one in other colours.
     known = rng.integers(1, 256, (30, 20, 3), "u1").repeat(7, 0).repeat(8, 1)
     unknown = rng.integers(1, 256, (21, 32, 3), "u1").repeat(10, 0).repeat(5, 1)
-    background = Background.of([(0, 0, 0)], [known], most_drawn=0.2)
+    background = Background.of([(0, 0, 0)], [known], max_foreground=0.2)
     frames = dataclasses.replace(loaded.frames, background=background)
     tracker = SlotTracker(dataclasses.replace(loaded, frames=frames), lanes=2)
     for shown in ([known, known], [known, unknown], [unknown, known]):

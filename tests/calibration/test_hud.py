@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from silot_gym.background import Background
-from silot_gym.calibration.hud import find_displays
+from silot_gym.calibration.hud import find_hud
 from silot_gym.rollouts import Episode, EpisodeBuilder
 
 HEIGHT, WIDTH = 100, 80
@@ -44,7 +44,7 @@ def low_ball(frame: NDArray[np.uint8], t: int) -> None:
 
 
 def in_pixels(episode: Episode) -> list[list[float]]:
-    found = find_displays([episode, episode], Background())
+    found = find_hud([episode, episode], Background())
     return [[x0 * WIDTH, y0 * HEIGHT, x1 * WIDTH, y1 * HEIGHT] for x0, y0, x1, y1 in found]
 
 

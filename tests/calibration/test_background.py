@@ -154,7 +154,7 @@ def test_what_is_no_larger_than_an_object_is_no_background_but_still_if_always_t
             frame[10:13, 30:33] = BLOB
 
     assert np.array_equal(estimated([film(both)]), picture(wide_bar))
-    in_play = estimate_background([film(both)], LARGEST).without_stills()
+    in_play = estimate_background([film(both)], LARGEST).with_static()
     assert np.array_equal(behind(in_play), picture(constant))
 
 
@@ -185,7 +185,7 @@ def test_each_scene_has_a_picture_and_all_their_colours_are_background() -> None
     assert unpack_colours(background.colours).tolist() == [list(NOTHING), list(lava)]
     assert len(background.pictures) == 2
     for episode in episodes:
-        drawn = background.drawn(pack_colours(torch.from_numpy(episode.rgb())))
+        drawn = background.foreground(pack_colours(torch.from_numpy(episode.rgb())))
         assert np.array_equal(drawn.numpy(), (episode.rgb() == BLOB).all(-1))
     assert len(estimate_background(episodes, LARGEST, "static").pictures) == 1
     assert len(estimate_background(episodes, LARGEST, "colour").pictures) == 0
@@ -199,8 +199,8 @@ def test_known_scenes_are_as_full_as_the_fullest_frame_and_half_as_much_more() -
 
     drawn = (film(crowd).rgb() == BLOB).all(-1).mean((1, 2)).max()
     full = estimate_background([film(crowd)], LARGEST)
-    assert full.most_drawn == pytest.approx(1.5 * drawn, abs=1e-4)
-    assert estimate_background([film(empty)], LARGEST).most_drawn == 0.1
+    assert full.max_foreground == pytest.approx(1.5 * drawn, abs=1e-4)
+    assert estimate_background([film(empty)], LARGEST).max_foreground == 0.1
 
 
 @pytest.mark.parametrize(("nearest", "tolerance"), [(1, 0), (4, 2), (7, 3), (60, 8)])
@@ -221,7 +221,7 @@ def test_a_screen_that_flashes_once_is_no_scene() -> None:
 
     background = estimate_background([film(flash, 300)], LARGEST)
     assert len(background.colours) == 1
-    assert background.most_drawn == 0.1
+    assert background.max_foreground == 0.1
 
 
 def test_what_scrolls_is_background_and_what_it_carries_is_not() -> None:
@@ -233,7 +233,7 @@ def test_what_scrolls_is_background_and_what_it_carries_is_not() -> None:
 
     episode = film(river, 60)
     background = estimate_background([episode], LARGEST)
-    drawn = background.drawn(pack_colours(torch.from_numpy(episode.rgb())))
+    drawn = background.foreground(pack_colours(torch.from_numpy(episode.rgb())))
     assert np.array_equal(drawn.numpy(), (episode.rgb() == BLOB).all(-1))
 
 
@@ -311,7 +311,7 @@ def test_in_space_invaders_the_ground_is_background_but_not_what_moves_or_is_hit
     ground = behind_atari(background).any(-1)
     assert ground[197:].mean() > 0.95
     assert not ground[25:155].any()
-    drawn = background.drawn(pack_colours(torch.from_numpy(episodes[0].rgb())))
+    drawn = background.foreground(pack_colours(torch.from_numpy(episodes[0].rgb())))
     assert (drawn[:, 157:175].sum((1, 2)) > 50).all()  # shields
 
 

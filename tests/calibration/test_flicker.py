@@ -22,5 +22,5 @@ def test_what_comes_back_at_the_same_place_flickers(game, colour, expected):
 
 
 def test_what_is_not_shown_in_play_does_not_count():
-    everywhere = Background(displays=((0.0, 0.0, 1.0, 1.0),))
+    everywhere = Background(hud=((0.0, 0.0, 1.0, 1.0),))
     assert not flickers("Asteroids", everywhere)

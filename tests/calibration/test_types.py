@@ -60,7 +60,7 @@ def test_types_are_found_and_counted(count: int) -> None:
     seen, kind = world(CENTRES[:count])
     types = find_types(**seen)
     assert len(types) == count
-    assert types.most.tolist() == [1] * count
+    assert types.max_count.tolist() == [1] * count
     found = types.classify(seen["what"], seen["size"])
     assert np.mean(np.array(partition(found)) == partition(kind)) > 0.99
 
@@ -90,7 +90,7 @@ def test_the_frequent_type_comes_first_and_the_most_at_once_are_counted() -> Non
     what = np.pad([CENTRES[1], CENTRES[0]], ((0, 0), (0, A - 2)))
     in_order = types.classify(what, np.full((2, 2), 0.1))
     assert in_order.tolist() == [0, 1]
-    assert types.most.tolist() == [2, 1]
+    assert types.max_count.tolist() == [2, 1]
 
 
 def test_numbers_and_order_of_what_is_seen_do_not_matter() -> None:
@@ -161,7 +161,7 @@ def test_types_keep_their_numbers_when_another_checkpoint_sees_them() -> None:
     other.model.discovery.what_head[-1].bias.data += 1.0
     types = carried_over(old, replace(other, types=None), [episode])
     assert types.names == old.types.names
-    np.testing.assert_array_equal(types.most, old.types.most)
+    np.testing.assert_array_equal(types.max_count, old.types.max_count)
 
     trackers = SlotTracker(old), SlotTracker(replace(other, types=types))
     same = []
