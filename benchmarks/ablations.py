@@ -1,40 +1,46 @@
-"""What each default setting is worth: train with one of them changed, score as it learns."""
+"""What the settings of training are worth: train with one of them changed, and score."""
 
 from silot_gym.programs import require
 
-require("train", "lightning_fabric", "tqdm", "trackeval", "tyro")
+require("train", "ale_py", "cv2", "lightning_fabric", "tqdm", "trackeval", "tyro")
 
 # isort: split
-import copy
 import json
 import logging
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
-from silot_gym.evaluation.predict import predict
-from silot_gym.training.fit import FitConfig, fit
 
-from silot_gym.calibration.object_size import fitted_to
+from silot_gym.atari import make_atari, resolve_game
+from silot_gym.calibration.calibrate import calibrate
+from silot_gym.calibration.calibration import Calibration
+from silot_gym.calibration.num_slots import choose_num_slots
+from silot_gym.calibration.object_size import sized_for
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.device import check_device
-from silot_gym.evaluation.connected_components import annotate
-from silot_gym.evaluation.held_out import paper_clips, paper_view, summary
-from silot_gym.evaluation.protocol import score
+from silot_gym.evaluation.held_out import paper_protocol, summary
+from silot_gym.evaluation.memory_truth import load_memory_truth, score_memory
+from silot_gym.evaluation.trackers import slot_tracks
 from silot_gym.model import SILOT, ModelConfig
-from silot_gym.programs import run
-from silot_gym.rollouts import RolloutStore, split
-from silot_gym.training.clips import CROP_SIZE, ClipSampler
+from silot_gym.programs import processor, run
+from silot_gym.rollouts import Episode, collect, split
+from silot_gym.training.clips import ClipConfig, ClipSampler
+from silot_gym.training.loop import FitConfig, fit
+from silot_gym.training.objective import SILOTObjective
 from silot_gym.training.precision import best_precision
 from silot_gym.training.schedule import Schedule
+from silot_gym.training.stream import ClipStream
 
-ENOUGH = 0.8  # MOTA; the time to it is reported
+PACKAGES = ("silot_gym", "torch", "numpy", "ale-py")
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,17 @@ class Change:
     what: str
     model: Mapping[str, Any] = field(default_factory=dict)
     schedule: Mapping[str, Any] = field(default_factory=dict)
+    clips: Mapping[str, Any] = field(default_factory=dict)
 
 
 CHANGES = {
     "default": Change("the default settings"),
+    "size_free": Change("sizes never frozen", schedule={"size_frozen": 0.0}),
+    "no_carry_over": Change("all clips are new ones", schedule={"carry_over": 1.0}),
+    "stay_free": Change("tracked objects never frozen", schedule={"stay_frozen": 0.0}),
+    "scales": Change("objects of two scales, one twice as large", {"scales": (1, 2)}),
+    "no_events": Change("no clips chosen for what happens in them", clips={"eventful": 0.0}),
+    "black_hides": Change("what is black hides as what is white does", {"black_weight": 1.0}),
     "temperature": Change(
         "presence of temperature 1, as in the paper", {"presence_temperature": 1.0}
     ),
@@ -64,10 +77,8 @@ CHANGES = {
     "wide_size_prior": Change(
         "twice the standard deviation of the prior of sizes", {"size_prior_std": 1.0}
     ),
-    "stay_free": Change("tracked objects never held", schedule={"stay_held": 0.0}),
-    "size_free": Change("sizes never held", schedule={"size_held": 0.0}),
     "start_noise": Change("deviations start at 1, as in the paper", {"initial_std": 1.0}),
-    "scales": Change("objects of two scales, one twice as large", {"scales": (1, 2)}),
+    "bright_start": Change("sprites start grey, as in the paper", {"initial_colour": 0.0}),
     "glimpses": Change("glimpses of 12 texels", {"glimpse_size": 12}),
     "networks": Change(
         "wider networks: 1.5 million weights in place of 0.9",
@@ -83,32 +94,39 @@ CHANGES = {
     "two_frames": Change("clips of two frames throughout", schedule={"curriculum": ((0.0, 2),)}),
     "no_dropout": Change("discovery in all frames", schedule={"discovery_dropout": 0.0}),
     "presence_free": Change(
-        "presence of discovered objects never held", schedule={"presence_held": 0.0}
+        "presence of discovered objects never frozen", schedule={"presence_frozen": 0.0}
     ),
-    "no_carry_over": Change("all clips are new ones", schedule={"carry_over": 1.0}),
+    "no_moving_crops": Change("crops on what has moved not preferred", clips={"moving": 0.0}),
     "no_anneal": Change("few objects asked for from the start", schedule={"count_anneal": 0.0}),
 }
+HEURISTICS = tuple(CHANGES)[:7]
+"""Of training, none of them in the paper."""
 
 
 @dataclass
 class Args:
-    """What each default setting is worth: train with one of them changed, score as it learns.
+    """What settings of training are worth: train with one of them changed, and score.
 
-    Writes `ablation_<Game>_<change>_<seed>.json`: MOTA against seconds of training, and the figures
-    at its end, under the paper's protocol on the validation episodes of a finished run.
+    Writes `<Game>_<change>_<seed>.json` with the figures under the paper's protocol on validation
+    episodes and, where there is a truth, against the console's memory. What is written already is
+    not done again. `table.py` makes a table of these files.
     """
 
-    run: Path
-    """A finished run, whose rollouts are trained on."""
-    change: tuple[str, ...] = tuple(CHANGES)
-    """Which changes to make, one after the other; by default all."""
-    steps: int = 1000
+    games: tuple[str, ...] = ("SpaceInvaders", "Boxing")
+    """Games to train on."""
+    changes: tuple[str, ...] = HEURISTICS
+    """Which changes to make."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of the trainings. Rollouts have seed 0."""
+    steps: int = 2000
     """Updates of the model."""
-    seed: int = 0
-    """Of the training."""
     clips: int = 48
-    """Clips to score."""
-    results: Path = Path("benchmarks/results")
+    """Clips to score under the paper's protocol."""
+    rollouts: Path = Path("runs/rollouts")
+    """Folder of the games' rollouts, <Game>/ each; what is missing is collected there."""
+    truth: Path = Path("benchmarks/data")
+    """Folder of memory truth."""
+    results: Path = Path("benchmarks/results/ablations")
     """Folder for the JSON files."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train."""
@@ -117,72 +135,93 @@ class Args:
 
 
 def main(args: Args) -> None:
-    """Train, score, write, for each change."""
+    """Train, score, write, for each seed, game and change."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    unknown = sorted(set(args.change) - CHANGES.keys())
+    unknown = sorted({*args.changes} - CHANGES.keys())
     if unknown:
-        raise ValueError(f"expected --change of {', '.join(CHANGES)}, got {', '.join(unknown)}")
-    args.results.mkdir(parents=True, exist_ok=True)
+        raise ValueError(f"expected --changes of {', '.join(CHANGES)}, got {', '.join(unknown)}")
     check_device(args.device)
-    finished = Checkpoint.load(args.run)
-    for name in args.change:
-        report = {
-            "command": f"python {shlex.join(sys.argv)}",
-            "game": finished.frames.game,
-            "seed": args.seed,
-            "change": name,
-            "what": CHANGES[name].what,
-            "threads": torch.get_num_threads(),
-            **ablate(CHANGES[name], finished, args),
-        }
-        out = args.results / f"ablation_{finished.frames.game}_{name}_{args.seed}.json"
-        write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
-        print(f"{name}: {report['figures']}", flush=True)
+    args.results.mkdir(parents=True, exist_ok=True)
+    for seed in args.seeds:
+        for game in map(resolve_game, args.games):
+            for name in args.changes:
+                out = args.results / f"{game}_{name}_{seed}.json"
+                if not out.exists():
+                    report = {
+                        "command": f"python {shlex.join(sys.argv)}",
+                        "game": game,
+                        "seed": seed,
+                        "change": name,
+                        "what": CHANGES[name].what,
+                        "steps": args.steps,
+                        "cpu": processor(),
+                        "threads": torch.get_num_threads(),
+                        "versions": {package: version(package) for package in PACKAGES},
+                        **ablate(CHANGES[name], game, seed, args),
+                    }
+                    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
+                    print(f"{out}: {report['figures']}", flush=True)
 
 
-def ablate(change: Change, finished: Checkpoint, args: Args) -> dict[str, Any]:
-    """How training goes with a change: MOTA by time, the time to enough of it, final figures."""
-    store = RolloutStore.open(args.run / "rollouts")
-    seed = finished.origin["seed"]
+def ablate(change: Change, game: str, seed: int, args: Args) -> dict[str, Any]:
+    """How training goes with a change: seconds, and figures by protocol."""
+    store = collect(args.rollouts / game, game, num_frames=12_000, seed=0, progress=args.progress)
     train, validation = (
-        [store.episode(i) for i in split(len(store), seed)[part]]
-        for part in ("train", "validation")
+        [store.episode(i) for i in split(len(store), 0)[part]] for part in ("train", "validation")
     )
-    torch.manual_seed(args.seed)
-    measured = fitted_to(ModelConfig(), train, finished.frames.background, CROP_SIZE)
-    config = replace(measured, **change.model)
-    model, crop_size = SILOT(config), CROP_SIZE * config.pixel_size
-    watched: list[tuple[int, float, SILOT]] = []
-    with TemporaryDirectory() as folder:
-        fit(
-            model,
-            ClipSampler(train, finished.frames, crop_size, args.device),
-            ClipSampler(validation, finished.frames, crop_size),
-            FitConfig(
-                replace(Schedule(args.steps), **change.schedule),
-                validate_every=max(1, args.steps // 10),
-                seed=args.seed,
-            ),
-            Path(folder),
-            fabric=Fabric(
-                accelerator=args.device, devices=1, precision=best_precision(args.device)
-            ),
-            progress=args.progress,
-            watch=lambda step, seconds: watched.append((step, seconds, copy.deepcopy(model))),
-        )
-    clips = paper_clips(finished.frames, validation, args.clips)
-    truth = [annotate(clip, finished.frames.background.colour) for clip in clips]
-    curve = []
-    for step, seconds, watched_model in watched:
-        checkpoint = replace(finished, model=watched_model.cpu().eval())
-        figures = summary(score(truth, predict(paper_view(checkpoint), clips)))
-        curve.append({"step": step, "seconds": round(seconds, 1), **figures})
-    enough = [point["seconds"] for point in curve if point["MOTA"] >= ENOUGH]
+    calibration = calibrate(lambda: make_atari(game), train)
+    config = FitConfig(
+        replace(Schedule(args.steps), **change.schedule),
+        clips=replace(ClipConfig(), **change.clips),
+        validate_every=args.steps,
+    )
+    model, seconds = _trained(change, config, calibration, train, validation, seed, args)
+    checkpoint = Checkpoint(model, calibration)
+    num_slots = choose_num_slots(checkpoint, validation)
+    checkpoint = checkpoint.with_calibration(num_slots=num_slots)
+    figures = {"paper": paper_protocol(checkpoint, validation, num_clips=args.clips)}
+    truth_file = args.truth / f"{game}.npz"
+    if truth_file.exists():
+        truth = load_memory_truth(truth_file)
+        tracks = slot_tracks(checkpoint, list(truth.rgb()))
+        figures["memory"] = score_memory(truth.what_moves, tracks)
     return {
-        "seconds_to_enough": enough[0] if enough else None,
-        "figures": curve[-1],
-        "curve": curve,
+        "seconds": seconds,
+        "figures": {protocol: summary(values) for protocol, values in figures.items()},
     }
+
+
+def _trained(
+    change: Change,
+    config: FitConfig,
+    calibration: Calibration,
+    train: Sequence[Episode],
+    validation: Sequence[Episode],
+    seed: int,
+    args: Args,
+) -> tuple[SILOT, float]:
+    """A trained model, and the seconds that it took."""
+    frames = calibration.frames
+    frame_size = frames.height, frames.width
+    torch.manual_seed(seed)
+    sized = sized_for(ModelConfig(), calibration.object_size, frame_size, config.crop_size)
+    model = SILOT(replace(sized, **change.model))
+    crop_size = config.crop_size * model.config.pixel_size
+    fabric = Fabric(accelerator=args.device, devices=1, precision=best_precision(args.device))
+    sampler = ClipSampler(train, frames, crop_size, fabric.device, config.clips)
+    held_out = ClipSampler(validation, frames, crop_size).draw(np.random.default_rng(0), 32, 8)
+    with TemporaryDirectory() as folder:
+        course = fit(
+            SILOTObjective(model, config.schedule, compact=args.device == "cpu"),
+            ClipStream(sampler, config.schedule, config.batch_size, fabric),
+            held_out,
+            config,
+            Path(folder),
+            fabric=fabric,
+            seed=seed,
+            progress=args.progress,
+        )
+    return model.cpu().eval().requires_grad_(False), course["seconds"]
 
 
 if __name__ == "__main__":

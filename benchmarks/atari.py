@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,7 @@ from silot_gym.evaluation.protocol import METRICS, score
 from silot_gym.evaluation.trackers import slot_tracks, spair_tracks, tuned_components
 from silot_gym.evaluation.tracking import tracking_metrics
 from silot_gym.evaluation.tracks import Tracks
+from silot_gym.play.config import PlayConfig
 from silot_gym.programs import processor, run
 from silot_gym.rollouts import Episode, RolloutStore, split
 
@@ -106,7 +107,8 @@ def main(args: Args) -> None:
         "gpu": torch.cuda.get_device_name() if args.device == "cuda" else None,
         "seconds": _seconds(folder, checkpoint),
         "training": checkpoint.origin,
-        "SPAIR": "discovery with the weights of the same checkpoint",
+        "SPAIR": "discovery with the weights of the same checkpoint, and the same steps of play",
+        "SPAIR plain": "the same without any step of play that the paper does not have",
     }
     report |= _paper_figures(checkpoint, parts["validation"], parts["test"], args.clips)
     truth_file = args.truth / f"{game}.npz"
@@ -187,6 +189,7 @@ def _paper_figures(
     truth = truth_of(seen)
     others: dict[str, list[Tracks]] = {
         "SPAIR": spair_tracks(paper_view(checkpoint), seen, LEAST_CONFIDENCE),
+        "SPAIR plain": spair_tracks(plain(paper_view(checkpoint)), seen, LEAST_CONFIDENCE),
         "ConnComp": components.tracks(seen),
     }
     figures = {
@@ -213,8 +216,9 @@ def _memory_figures(checkpoint: Checkpoint, truth_file: Path) -> dict[str, Any]:
         lambda found: score_memory(first, found)["MOTA"],
     )
     tracks = {
-        "silot_gym": slot_tracks(checkpoint, frames),
-        "SPAIR": spair_tracks(checkpoint, seen, SPAIR_THRESHOLD),
+        "silot_gym": slot_tracks(checkpoint, list(frames)),
+        "SPAIR": spair_tracks(checkpoint, list(seen), SPAIR_THRESHOLD),
+        "SPAIR plain": spair_tracks(plain(checkpoint), list(seen), SPAIR_THRESHOLD),
         "ConnComp": components.tracks(seen),
     }
 
@@ -228,6 +232,11 @@ def _memory_figures(checkpoint: Checkpoint, truth_file: Path) -> dict[str, Any]:
             "all_drawn": figures(truth.all_drawn),
         },
     }
+
+
+def plain(checkpoint: Checkpoint) -> Checkpoint:
+    """The same checkpoint without any step of play that the paper does not have."""
+    return replace(checkpoint, play=PlayConfig.plain())
 
 
 if __name__ == "__main__":

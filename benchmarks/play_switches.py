@@ -40,7 +40,6 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "static objects not ignored": {"ignore_static": False},
     "background not learned in play": {"online_background": False},
     "discovery everywhere, with top-down attention": {"skip_explained": False},
-    "suppression as in training": {"nms_iou": None},
     "boxes not fitted": {"fit_boxes": False},
     "all parts in a box count": {"part_share": 0.0},
     "duplicates kept": {"duplicate_iou": None},

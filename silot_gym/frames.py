@@ -66,8 +66,7 @@ class FrameConfig:
     def prepare(self, frames: Tensor, foreground: Tensor | None = None) -> Tensor:
         """Frames (B, height, width, 3) uint8 to (B, 3, height, width) float32 in [0, 1].
 
-        Background is black. All else is brighter than `brightness_floor`, so that a black object on a green
-        ground is seen, and a dark one counts about as much as a bright one. (A model with larger
+        Background is black, and all else is brighter than `brightness_floor`. (A model with larger
         pixels averages this.)
 
         Args:

@@ -1,11 +1,10 @@
 """What tests of several modules share."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
+from silot_gym.calibration.calibration import Calibration
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
@@ -33,7 +32,7 @@ def tiny_checkpoint(tmp_path_factory):
     found.bias -= 3
     kept.bias += 1
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    Checkpoint(model, FrameConfig(game=None, height=210, width=160), num_slots=64).save(folder)
+    Checkpoint(model, Calibration(FrameConfig(game=None, height=210, width=160))).save(folder)
     return folder
 
 
@@ -46,5 +45,5 @@ def typed_checkpoint(tiny_checkpoint, tmp_path_factory):
     projection[0, 0] = 1
     types = ObjectTypes(centres, projection, np.ones(3, np.int64), ("low", "", "high"))
     folder = tmp_path_factory.mktemp("checkpoints") / "typed"
-    replace(Checkpoint.load(tiny_checkpoint), types=types).save(folder)
+    Checkpoint.load(tiny_checkpoint).with_calibration(types=types).save(folder)
     return folder

@@ -4,9 +4,11 @@ import torch
 from numpy.typing import NDArray
 
 from silot_gym.background import Background, pack_colours
-from silot_gym.frames import DIMMEST, FrameConfig
+from silot_gym.frames import FrameConfig
 
 SKY, GRASS, BALL = (30, 60, 90), (0, 150, 30), (200, 0, 0)
+
+FLOOR = FrameConfig("Pong", 1, 1).brightness_floor
 
 
 def landscape() -> NDArray[np.uint8]:
@@ -26,7 +28,7 @@ def prepared(config: FrameConfig, frame: NDArray[np.uint8]) -> NDArray[np.float3
 
 def brightened(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
     """A frame none of whose pixels is background."""
-    return DIMMEST + (1 - DIMMEST) * frame / 255
+    return FLOOR + (1 - FLOOR) * frame / 255
 
 
 def some_frame(seed: int = 0) -> NDArray[np.uint8]:
@@ -60,7 +62,7 @@ def test_what_crosses_the_background_is_seen_where_its_colour_differs() -> None:
 def test_a_black_object_is_seen() -> None:
     frame = landscape()
     frame[3:7, 3:7] = 0
-    assert prepared(OUTSIDE, frame)[3:7, 3:7] == pytest.approx(DIMMEST)
+    assert prepared(OUTSIDE, frame)[3:7, 3:7] == pytest.approx(FLOOR)
 
 
 def test_the_backgrounds_colour_is_nothing_on_top_of_another_too() -> None:
@@ -124,7 +126,7 @@ def test_what_is_seen_can_be_put_back(frame: NDArray[np.uint8]) -> None:
     frame[12:18][(frame[12:18] == SKY).all(-1)] = GRASS
     frames = torch.from_numpy(frame[None].copy())
     behind = OUTSIDE.background.behind(pack_colours(frames))
-    assert torch.equal(OUTSIDE.restore(OUTSIDE.prepare(frames), behind), frames)
+    assert torch.equal(OUTSIDE.to_rgb(OUTSIDE.prepare(frames), behind), frames)
 
 
 @pytest.mark.parametrize("size", [(20, 29), (30, 20)])

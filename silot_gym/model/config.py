@@ -85,7 +85,7 @@ class ModelConfig:
     Empty slots then cost nothing."""
     nms_iou: float = 0.5
     """Intersection over union from which on a discovered object is left out beside a more present
-    one; the paper has no such rule. (Play has a stricter one: boxes are tight by then.)"""
+    one; the paper has no such rule."""
 
     expected_size: tuple[float, float] = (4.0, 4.0)
     """Width and height in pixels where the prior has its mean; 3 in the paper. The prior has to

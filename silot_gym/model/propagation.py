@@ -114,7 +114,9 @@ class Propagation(nn.Module):
 
         searched, glimpse = known, None
         if self.sees_frame:
-            shift, growth = (self.config.glimpse_step * self.glimpse_head(known)).chunk(2, -1)  # (B, N, 2)
+            shift, growth = (self.config.glimpse_step * self.glimpse_head(known)).chunk(
+                2, -1
+            )  # (B, N, 2)
             margin = self.search_margin * anchor
             size = objects.size + margin + anchor * growth
             glimpse = encode_crop(self.search_encoder, objects.position + anchor * shift, size)

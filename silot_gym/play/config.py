@@ -45,9 +45,6 @@ class PlayConfig:
     """Cells of a full pass of discovery that take as long as the neighbourhood of one corner. It
     decides which of the two is done, and nothing else."""
 
-    nms_iou: float | None = 0.2
-    """Intersection over union from which on a discovered object is left out beside a more present
-    one; None for the model's own number, which has to do for boxes that are not tight yet."""
     fit_boxes: bool = True
     """Whether boxes are fitted to the foreground inside them. Sprites are opaque on black, so that
     nothing but a prior makes the model's own boxes tight."""
@@ -77,7 +74,6 @@ class PlayConfig:
             ignore_static=False,
             online_background=False,
             skip_explained=False,
-            nms_iou=None,
             fit_boxes=False,
             duplicate_iou=None,
             fragment_overlap=None,

@@ -54,8 +54,7 @@ class PlayStep(nn.Module):
         propagated, objects = self._propagate(previous, active, image)
         discovered = self._discover(image, propagated)
         if discovered is not None:
-            nms_iou = self.model.config.nms_iou if self.play.nms_iou is None else self.play.nms_iou
-            objects = self._select(objects, discovered, nms_iou)
+            objects = self._select(objects, discovered)
         boxes = self.model.boxes(objects)
         if self.play.fit_boxes:
             boxes = self._fit_boxes(objects, boxes, foreground)
@@ -123,8 +122,8 @@ class PlayStep(nn.Module):
         return objects.masked(wanted.gather(1, cells)).rescaled(scale)
 
     @traced
-    def _select(self, propagated: Objects, discovered: Objects, nms_iou: float) -> Objects:
-        return select(propagated, discovered, nms_iou)
+    def _select(self, propagated: Objects, discovered: Objects) -> Objects:
+        return select(propagated, discovered, self.model.config.nms_iou)
 
     def _fit_boxes(self, objects: Objects, boxes: Tensor, foreground: Tensor) -> Tensor:
         """Boxes (B, K, 4), those of present objects fitted to the foreground."""

@@ -6,6 +6,7 @@ import torch
 
 from silot_gym.background import Background
 from silot_gym.baselines.component_tracker import ComponentTracker
+from silot_gym.calibration.calibration import Calibration
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT
@@ -21,7 +22,7 @@ RED, WHITE, BLACK = (255, 0, 0), (255, 255, 255), (0, 0, 0)
 def checkpoint():
     torch.manual_seed(0)
     frames = FrameConfig(None, HEIGHT, WIDTH, background=Background.of([GROUND]))
-    return Checkpoint(SILOT(TINY).eval(), frames, num_slots=4)
+    return Checkpoint(SILOT(TINY).eval(), Calibration(frames, num_slots=4))
 
 
 def picture(*rectangles):

@@ -13,6 +13,7 @@ from silot_gym.calibration.types import (
     types_of_episodes,
 )
 from silot_gym.checkpoint import Checkpoint
+from silot_gym.play.config import PlayConfig
 from silot_gym.play.tracker import SlotTracker
 from silot_gym.rollouts import EpisodeBuilder
 from silot_gym.rollouts.policies import RandomPolicy
@@ -139,7 +140,7 @@ def test_a_checkpoint_sees_its_objects_in_episodes(tiny_checkpoint: Path) -> Non
     first = set(seen.track[seen.frame < 4]), set(seen.track[seen.frame >= 4])
     assert all(first) and not first[0] & first[1]
     assert types_of_episodes(checkpoint, episodes) is not None
-    blind = replace(checkpoint, presence_threshold=1.1)
+    blind = replace(checkpoint, play=PlayConfig(presence_threshold=1.1))
     assert types_of_episodes(blind, episodes) is None
 
 
@@ -159,11 +160,11 @@ def test_types_keep_their_numbers_when_another_checkpoint_sees_them() -> None:
     # The other checkpoint looks at the same objects with a mind of its own.
     other = Checkpoint.load("Pong")
     other.model.discovery.what_head[-1].bias.data += 1.0
-    types = carried_over(old, replace(other, types=None), [episode])
+    types = carried_over(old, other.with_calibration(types=None), [episode])
     assert types.names == old.types.names
     np.testing.assert_array_equal(types.max_count, old.types.max_count)
 
-    trackers = SlotTracker(old), SlotTracker(replace(other, types=types))
+    trackers = SlotTracker(old), SlotTracker(other.with_calibration(types=types))
     same = []
     for t in range(len(episode)):
         shown = [tracker.step(episode.rgb(t, t + 1)) for tracker in trackers]
@@ -174,4 +175,4 @@ def test_types_keep_their_numbers_when_another_checkpoint_sees_them() -> None:
     assert len(same) > 200 and np.mean(same) > 0.95
 
     with pytest.raises(ValueError, match="expected types to carry over"):
-        carried_over(replace(old, types=None), other, [episode])
+        carried_over(old.with_calibration(types=None), other, [episode])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import data_equivalence
-from silot_gym.play.online_background import OnlineBackground
 
 from silot_gym import SILOTObjectWrapper, make_atari
 from silot_gym.background import pack_colours
@@ -26,6 +25,7 @@ from silot_gym.evaluation.changed_looks import (
     changes_of,
 )
 from silot_gym.evaluation.memory_truth import load_memory_truth
+from silot_gym.play.online_background import OnlineBackground
 
 TRUTH = Path(__file__).parents[2] / "benchmarks" / "data"
 GROUND, BALL, PADDLE = (100, 80, 20), (200, 10, 240), (30, 90, 10)

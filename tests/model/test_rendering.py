@@ -157,10 +157,11 @@ def test_what_is_dark_hides_little() -> None:
     assert right.item() == pytest.approx(torch.tensor(-0.5).sigmoid().item(), rel=0.05)
 
 
-def test_empty_slots_and_no_slots_give_a_black_frame() -> None:
-    renderer, objects = Renderer(CONFIG), some_objects(3)
-    empty = Objects(**{**vars(objects), "presence": torch.zeros(2, 3)})
-    assert torch.equal(renderer(empty, 20, 20), torch.zeros(2, 3, 20, 20))
+@pytest.mark.parametrize("count", [3, 0])
+def test_empty_slots_and_no_slots_give_a_black_frame(count: int) -> None:
+    objects = replace(some_objects(count), presence=torch.zeros(2, count))
+    frame = Renderer(CONFIG)(objects, 20, 30)
+    assert frame.shape == (2, 3, 20, 30) and (frame == 0).all()
 
 
 def test_gradients_of_position_and_size_by_finite_differences() -> None:

@@ -100,9 +100,7 @@ def test_slots_that_are_empty_may_be_left_out() -> None:
         last = last.put(where, pair.take(torch.tensor([[0, 1, 2]] * 2)))
     full, _ = model.propagation(last, frame)
     full = replace(full, hidden=model.recurrence(last, full))
-    some = model.step(
-        frame, last, active=model.active_slots(last), discover=False
-    ).objects
+    some = model.step(frame, last, active=model.active_slots(last), discover=False).objects
     assert (last.presence == 0).any()
     for name in ("presence", "position", "what", "hidden", "track_id"):
         one, two = getattr(full, name), getattr(some, name)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from silot_gym.play.online_background import OnlineBackground
 
 from silot_gym.background import Background
 from silot_gym.play.config import PlayConfig
+from silot_gym.play.online_background import OnlineBackground
 from tests.test_background import (
     BLUE,
     FIRST,
@@ -62,7 +62,9 @@ def test_a_lane_that_is_forgotten_learns_its_scene_anew() -> None:
 
 def test_an_unknown_level_is_learned_through_noise() -> None:
     rng = np.random.default_rng(0)
-    scenes = OnlineBackground(Background.of([BLUE], [FIRST], max_foreground=0.1, tolerance=4), 1, PlayConfig())
+    scenes = OnlineBackground(
+        Background.of([BLUE], [FIRST], max_foreground=0.1, tolerance=4), 1, PlayConfig()
+    )
     level = room(slice(5, 8), slice(14, 19), ground=OTHER)
     for t in range(20):
         frame = with_ball(level, 4 + t) + rng.integers(-2, 3, (*SIZE, 3))
@@ -98,7 +100,9 @@ def test_a_known_scene_in_other_colours_is_known_at_once(
 
 
 def test_small_parts_in_another_colour_are_noticed_in_the_first_frame() -> None:
-    scenes = OnlineBackground(Background.of([BLUE], [room(slice(0, 1))], max_foreground=0.1), 1, PlayConfig())
+    scenes = OnlineBackground(
+        Background.of([BLUE], [room(slice(0, 1))], max_foreground=0.1), 1, PlayConfig()
+    )
     for t in range(5):
         other = in_colours(with_ball(room(slice(0, 1)), t), {WALL: (9, 99, 9)})
         assert torch.equal(scenes.foreground(packed(other))[0], ball_at(t))
@@ -126,7 +130,9 @@ def test_a_part_that_has_no_colour_of_its_own_is_as_it_was() -> None:
     rng = np.random.default_rng(0)
     frame = room(slice(0, 4))
     frame[6:, :] = rng.integers(0, 256, (14, 30, 3))
-    drawn = OnlineBackground(Background.of([BLUE], [FIRST]), 1, PlayConfig()).foreground(packed(frame))[0]
+    drawn = OnlineBackground(Background.of([BLUE], [FIRST]), 1, PlayConfig()).foreground(
+        packed(frame)
+    )[0]
     assert not drawn[:6].any() and drawn[6:].all()
 
 
@@ -134,5 +140,7 @@ def test_what_has_kept_its_colour_is_background_where_other_parts_of_it_have_not
     known = room(slice(0, 4), slice(17, 20))
     frame = in_colours(with_ball(known, 6), {WALL: (150, 150, 10)})
     frame[17:20, :20] = WALL
-    drawn = OnlineBackground(Background.of([BLUE], [known]), 1, PlayConfig()).foreground(packed(frame))[0]
+    drawn = OnlineBackground(Background.of([BLUE], [known]), 1, PlayConfig()).foreground(
+        packed(frame)
+    )[0]
     assert torch.equal(drawn, ball_at(6))

@@ -12,18 +12,20 @@ from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.memory_truth import load_memory_truth
 from silot_gym.observations import ATTRIBUTE_BOUNDS, ATTRIBUTES, slot_layout
+from silot_gym.play.config import PlayConfig
 from silot_gym.play.tracker import SlotTracker
 from silot_gym.slots import Slots
 
 HEIGHT, WIDTH = 60, 48
-PONG = Path(__file__).parents[1] / "benchmarks" / "data" / "Pong.npz"
+PONG = Path(__file__).parents[2] / "benchmarks" / "data" / "Pong.npz"
 PADDLE = (92, 186, 92)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_checkpoint):
     # A high threshold, so that objects fall below it while they are still tracked.
-    return dataclasses.replace(Checkpoint.load(tiny_checkpoint), presence_threshold=0.7)
+    play = PlayConfig(presence_threshold=0.7)
+    return dataclasses.replace(Checkpoint.load(tiny_checkpoint), play=play)
 
 
 def video(length, lanes=1, seed=0):
@@ -171,7 +173,7 @@ def test_the_frame_is_prepared_as_for_training(checkpoint):
         width=WIDTH,
         background=Background.of([(10, 20, 30)], [background]),
     )
-    grounded = dataclasses.replace(checkpoint, frames=frames)
+    grounded = checkpoint.with_calibration(frames=frames)
     frame = video(1)[0]
     on_background = np.where((frame == 0).all(-1, keepdims=True), background, frame)
     plain = SlotTracker(checkpoint).step(frame)
@@ -291,8 +293,8 @@ def test_nothing_is_seen_in_ignored_regions(checkpoint):
     ignoring = SlotTracker(checkpoint, ignore=regions)
     background = dataclasses.replace(checkpoint.frames.background, hud=tuple(regions))
     frame_config = dataclasses.replace(checkpoint.frames, background=background)
-    with_displays = dataclasses.replace(checkpoint, frames=frame_config)
-    by_default, given_back = SlotTracker(with_displays), SlotTracker(with_displays, ignore=())
+    with_hud = checkpoint.with_calibration(frames=frame_config)
+    by_default, given_back = SlotTracker(with_hud), SlotTracker(with_hud, ignore=())
     plain, expected = SlotTracker(checkpoint), SlotTracker(checkpoint)
     for frame, blank in zip(frames, blanked, strict=True):
         slots = expected.step(blank)

@@ -35,7 +35,8 @@ def finished_run(tiny_checkpoint, truth_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "SpaceInvaders-0"
     checkpoint = Checkpoint.load(tiny_checkpoint)
     frames = replace(checkpoint.frames, game="SpaceInvaders")
-    replace(checkpoint, frames=frames, origin={"seed": 0, "seconds": 60.0}).save(folder)
+    origin = {"seed": 0, "seconds": 60.0}
+    replace(checkpoint.with_calibration(frames=frames), origin=origin).save(folder)
     info = RolloutInfo("SpaceInvaders", 4, True, 0.25, "none", 0, 10, 210, 160, {})
     store = RolloutStore.create(folder / "rollouts", info)
     with np.load(DATA / "SpaceInvaders.npz") as file:
@@ -65,7 +66,7 @@ def test_a_checkpoint_is_scored_beside_simpler_trackers(arguments):
     assert set(report["paper_protocol"]["SPAIR"]) == set(METRICS)
     for required in ("what_moves", "all_drawn"):
         figures = report["memory_truth"][required]
-        assert set(figures) == {"silot_gym", "SPAIR", "ConnComp"}
+        assert set(figures) == {"silot_gym", "SPAIR", "SPAIR plain", "ConnComp"}
         assert all(set(values) == set(MEMORY_METRICS) for values in figures.values())
         assert figures["ConnComp"]["recall"] > 0.9
     assert {"command", "versions", "cpu", "threads"} <= report.keys()
@@ -85,13 +86,13 @@ def test_ours_are_the_slots_that_the_wrapper_shows(finished_run, truth_folder):
         present = tracks[1].present[t]
         assert slots.boxes[0][present] == pytest.approx(tracks[1].boxes[t][present], abs=1e-3)
         assert np.isnan(tracks[1].boxes[t][~present]).all()
-    assert (tracks[1].confidence[tracks[1].present] >= checkpoint.presence_threshold).all()
+    assert (tracks[1].confidence[tracks[1].present] >= checkpoint.play.presence_threshold).all()
 
 
 def test_spair_sees_each_frame_by_itself_and_links_what_it_finds(finished_run, truth_folder):
     checkpoint = Checkpoint.load(finished_run)
     first, last = load_memory_truth(truth_folder / "SpaceInvaders.npz").rgb()[:, 0]
-    (tracks,) = spair_tracks(checkpoint, np.stack([[first, first, last, first]]), 0.3)
+    (tracks,) = spair_tracks(checkpoint, [np.stack([first, first, last, first])], 0.3)
     boxes = [frame[present] for frame, present in zip(tracks.boxes, tracks.present, strict=True)]
     assert len(boxes[0]) > 1
     assert (boxes[0] == boxes[3]).all()

@@ -13,14 +13,20 @@ from safetensors.torch import load_file
 
 from pretrain import collect_and_train, evaluate
 from silot_gym.background import Background
+from silot_gym.calibration.calibration import Calibration
+from silot_gym.calibration.config import CalibrationConfig
+from silot_gym.calibration.num_slots import choose_num_slots
 from silot_gym.checkpoint import Checkpoint, CheckpointError
-from silot_gym.evaluation.held_out import enough_slots
 from silot_gym.evaluation.trackers import slot_tracks
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import require, run
 from silot_gym.rollouts import RolloutError, RolloutStore, split
+from silot_gym.training.loop import FitConfig
+from silot_gym.training.schedule import Schedule
 from tests.tiny import TINY
+
+FIT = FitConfig(Schedule(6), batch_size=2)
 
 
 def arguments(out: Path) -> collect_and_train.Args:
@@ -29,8 +35,7 @@ def arguments(out: Path) -> collect_and_train.Args:
         out=out,
         frames=200,
         max_episode_frames=60,
-        steps=6,
-        batch_size=2,
+        fit=FIT,
         clips=4,
         model=TINY,
         progress=False,
@@ -62,7 +67,8 @@ def test_a_run_leaves_a_checkpoint_figures_a_film_and_curves(finished: Path) -> 
 def test_a_run_goes_on_from_a_checkpoint(finished: Path, tmp_path: Path) -> None:
     start = Checkpoint.load(finished)
     finer = replace(arguments(tmp_path / "finer"), model=ModelConfig(), init_from=str(finished))
-    collect_and_train.main(replace(finer, steps=1, learning_rate=1e-9))
+    fit = replace(FIT, schedule=Schedule(1, learning_rate=1e-9))
+    collect_and_train.main(replace(finer, fit=fit))
     found = Checkpoint.load(tmp_path / "finer")
     assert found.model.config == start.model.config
     for name, value in start.model.state_dict().items():
@@ -112,15 +118,14 @@ def test_evaluate_scores_films_and_predicts(
     ("change", "message"),
     [
         ({"game": "SpaceInvadors"}, r"unknown Atari game .*SpaceInvaders"),
-        ({"steps": 0}, "1 training step or more, got 0"),
-        ({"learning_rate": -1.0}, "learning rate above 0, got -1"),
-        ({"batch_size": 0}, "batch_size of 1 or more, got 0"),
         ({"frames": 0}, "--frames of 1 or more, got 0"),
         ({"seed": -1}, "--seed of 0 or more, got -1"),
         ({"minutes": 0.0}, "--minutes above 0"),
-        ({"crop_size": 0}, "crop size of 1 or more .* got 0"),
-        ({"crop_size": 500}, "no larger than the frames of 160 x 210, got 500"),
-        ({"crop_size": 24, "measure_sizes": False}, "--crop-size above the anchor's 24 pixels"),
+        ({"fit": replace(FIT, crop_size=500)}, "no larger than the frames of 160 x 210, got 500"),
+        (
+            {"fit": replace(FIT, crop_size=24), "measure_sizes": False},
+            "--crop-size above the anchor's 24 pixels",
+        ),
         ({"model": replace(TINY, pixel_size=2)}, "--model.pixel-size is measured"),
     ],
 )
@@ -130,6 +135,25 @@ def test_wrong_arguments_are_refused_before_any_work(
     with pytest.raises(ValueError, match=message):
         collect_and_train.main(replace(arguments(tmp_path / "run"), **change))
     assert not list(tmp_path.rglob("episode_*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "0"], "1 training step or more, got 0"),
+        (["--learning-rate", "-1"], "learning rate above 0, got -1"),
+        (["--batch-size", "0"], "batch_size of 1 or more, got 0"),
+        (["--crop-size", "0"], "crop_size of 1 or more, got 0"),
+        (["--play.relink-distance", "far"], "relink-distance"),
+    ],
+)
+def test_wrong_options_are_refused(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(collect_and_train.main, collect_and_train.Args, ["--game", "Pong", *options])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_folder_in_use_or_unwritable_is_refused(finished: Path, tmp_path: Path) -> None:
@@ -163,15 +187,15 @@ def test_wrong_checkpoints_are_refused(finished: Path, tmp_path: Path) -> None:
     newer = damaged("newer")
     config = json.loads((newer / "config.json").read_text())
     (newer / "config.json").write_text(json.dumps({**config, "format_version": 99}))
-    with pytest.raises(CheckpointError, match="expected format version 6 to 7, got 99"):
+    with pytest.raises(CheckpointError, match="expected format version 6 to 8, got 99"):
         Checkpoint.load(newer)
     garbled = damaged("garbled")
     (garbled / "config.json").write_text(json.dumps(config)[:-30])
     with pytest.raises(CheckpointError, match=r"config.json is damaged"):
         Checkpoint.load(garbled)
     resized = damaged("resized")
-    frames = {**config["frames"], "height": 100}
-    (resized / "config.json").write_text(json.dumps({**config, "frames": frames}))
+    calibration = {**config["calibration"], "height": 100}
+    (resized / "config.json").write_text(json.dumps({**config, "calibration": calibration}))
     with pytest.raises(CheckpointError, match=r"does not fit: expected a background of 100 x 160"):
         Checkpoint.load(resized)
     unfinished = damaged("unfinished")
@@ -186,14 +210,14 @@ def test_slots_are_a_quarter_more_than_the_most_objects_in_a_frame(finished: Pat
     checkpoint = Checkpoint.load(finished)
     store = RolloutStore.open(finished / "rollouts")
     episodes = [store.episode(i) for i in split(len(store), 0)["validation"]]
-    everything, most = replace(checkpoint, num_slots=128), 0
+    everything, most = checkpoint.with_calibration(num_slots=128), 0
     for episode in episodes:
         for t in range(0, len(episode) - 1, max(1, sum(map(len, episodes)) // 64)):
             (tracks,) = slot_tracks(everything, episode.rgb(t, t + 2)[None])
             most = max(most, int(tracks.present[1].sum()))
     assert most > 0
     assert checkpoint.num_slots == min(128, math.ceil(1.25 * most))
-    assert enough_slots(checkpoint, episodes, slots=2) == 2
+    assert choose_num_slots(checkpoint, episodes, CalibrationConfig(max_slots=2)) == 2
 
 
 def assert_same_background(first: Background, second: Background) -> None:
@@ -212,7 +236,8 @@ def test_a_checkpoint_comes_back_as_it_was(finished: Path, tmp_path: Path) -> No
     frame = checkpoint.frames.prepare(
         torch.from_numpy(np.random.default_rng(0).integers(0, 255, (1, 60, 60, 3), np.uint8))
     )
-    one, two = checkpoint.model.step(frame, None), again.model.step(frame, None)
+    nothing = checkpoint.model.empty_objects(1)
+    one, two = (c.model.step(frame, nothing) for c in (checkpoint, again))
     assert torch.equal(one.objects.presence, two.objects.presence)
 
 
@@ -221,7 +246,7 @@ def test_a_checkpoint_keeps_any_background(tmp_path: Path) -> None:
     some = Background.of([(1, 2, 3), (250, 0, 9)], [noise, noise[::-1]], max_foreground=0.3)
     noisy = FrameConfig(None, 40, 30, background=some)
     for frames in (FrameConfig(None, 40, 30), noisy, noisy.window(0, 40, 5, 25)):
-        Checkpoint(SILOT(TINY), frames).save(tmp_path)
+        Checkpoint(SILOT(TINY), Calibration(frames)).save(tmp_path)
         again = Checkpoint.load(tmp_path).frames
         assert again == frames
         assert_same_background(again.background, frames.background)

@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_map_only
 
 
 class Recorder:
-    """Stands in for `cuda_graph.capture`: what is launched writes over the same tensors each time."""
+    """Stands in for `cuda_graph.capture`: launches write over the same tensors each time."""
 
     def __init__(self) -> None:
         self.records = self.launches = 0

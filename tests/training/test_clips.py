@@ -3,12 +3,14 @@ import pytest
 import torch
 
 from silot_gym.background import Background
-from silot_gym.frames import DIMMEST, FrameConfig
+from silot_gym.frames import FrameConfig
 from silot_gym.rollouts import Episode
 from silot_gym.training.clips import ClipSampler
 
 PALETTE = np.array([[0, 0, 0], [200, 0, 0], [0, 150, 30]], np.uint8)
 FRAMES = FrameConfig("Pong", 40, 50)
+
+FLOOR = FrameConfig("Pong", 1, 1).brightness_floor
 
 
 def episode(length: int = 12) -> Episode:
@@ -133,7 +135,7 @@ def test_crops_are_placed_on_what_is_not_background() -> None:
     shown = Episode(frames, PALETTE, np.zeros(3, np.int64))
     preprocessing = FrameConfig("Pong", 40, 50, background=Background.of([green], [background]))
     clips = ClipSampler([shown], preprocessing, 8).draw(np.random.default_rng(0), 50, 2)
-    red = torch.tensor(DIMMEST + (1 - DIMMEST) * 200 / 255)
+    red = torch.tensor(FLOOR + (1 - FLOOR) * 200 / 255)
     assert ((clips > 0).any(2).sum((2, 3)) == 1).all()
     torch.testing.assert_close(clips.amax((2, 3, 4)), red.expand(50, 2))
 
@@ -153,9 +155,9 @@ def test_clips_go_on_where_they_ended_until_their_episode_is_over() -> None:
     sampler = ClipSampler([Episode(frames, PALETTE, np.zeros(9, np.int64))], FRAMES, 16)
     rng = np.random.default_rng(0)
     places = np.array([[0, 7, 3, 4], [0, 8, 3, 4], [0, 2, 5, 6]])
-    following, new = sampler.following(rng, places, 2, renewal=0.0)
+    following, new = sampler.following(rng, places, 2, restart_prob=0.0)
     assert new.tolist() == [False, True, False]
     assert (following[~new] == places[~new]).all()
     assert following[1, 1] <= 7
-    _, new = sampler.following(rng, np.tile(places[:1], (1000, 1)), 2, renewal=0.2)
+    _, new = sampler.following(rng, np.tile(places[:1], (1000, 1)), 2, restart_prob=0.2)
     assert 0.15 < new.mean() < 0.25

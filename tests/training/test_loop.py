@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
-from silot_gym.training.fit import FitConfig, fit
 from torch import Tensor
 
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT
 from silot_gym.rollouts import Episode
-from silot_gym.training import fit as fit_module
-from silot_gym.training import recorded
+from silot_gym.training import cuda_graph
 from silot_gym.training.clips import ClipSampler
+from silot_gym.training.elbo import ELBO
+from silot_gym.training.loop import FitConfig, fit
+from silot_gym.training.objective import SILOTObjective
 from silot_gym.training.schedule import Schedule
 from silot_gym.training.state import RESUME_FILE, TrainingError
+from silot_gym.training.step import TrainStep
+from silot_gym.training.stream import ClipStream
 from tests.tiny import TINY
 from tests.training.gpu import Recorder
 
@@ -29,8 +32,6 @@ CONFIG = FitConfig(
     batch_size=2,
     save_every=4,
     validate_every=4,
-    validation_clips=2,
-    validation_length=3,
 )
 
 
@@ -46,22 +47,32 @@ def train(
     folder: Path,
     config: FitConfig = CONFIG,
     frames: FrameConfig = FRAMES,
+    compact: bool = True,
+    fabric: Fabric | None = None,
     **options: Any,
-) -> dict[str, Tensor]:
+) -> tuple[SILOT, dict[str, Any]]:
+    """A model, and how its training went."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     model = SILOT(TINY)
-    fit(
-        model,
-        sampler(frames),
-        sampler(frames),
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    clips = sampler(frames)
+    course = fit(
+        SILOTObjective(model, config.schedule, compact),
+        ClipStream(clips, config.schedule, config.batch_size, fabric),
+        clips.draw(np.random.default_rng(0), 2, 3),
         config,
         folder,
-        fabric=Fabric(accelerator="cpu", devices=1),
+        fabric=fabric,
         progress=False,
         **options,
     )
-    return model.state_dict()
+    return model, course
+
+
+def weights(folder: Path, *args: Any, **options: Any) -> dict[str, Tensor]:
+    """What a training ends with."""
+    return train(folder, *args, **options)[0].state_dict()
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
@@ -81,22 +92,21 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(tmp_path / "whole")
+    whole = weights(tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupt_at(patch, 6)
         with pytest.raises(KeyboardInterrupt, match="saved at step 7 of 12: go on with --resume"):
             train(tmp_path / "cut")
-    resumed = train(tmp_path / "cut")
+    resumed = weights(tmp_path / "cut")
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
-        assert torch.equal(value, value.half().float()), name
 
 
 def test_a_killed_run_goes_on_from_its_last_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(tmp_path / "whole")
+    whole = weights(tmp_path / "whole")
     with monkeypatch.context() as patch:
         clips, calls = ClipSampler.clips, iter(range(100))
 
@@ -108,7 +118,7 @@ def test_a_killed_run_goes_on_from_its_last_save(
         patch.setattr(ClipSampler, "clips", killed)
         with pytest.raises(MemoryError):
             train(tmp_path / "cut")
-    resumed = train(tmp_path / "cut")
+    resumed = weights(tmp_path / "cut")
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
@@ -137,63 +147,65 @@ def test_an_explosion_returns_to_the_last_save_and_goes_on(
     capsys: pytest.CaptureFixture[str],
     poison: Callable[[Tensor], Tensor],
 ) -> None:
-    forward, calls = fit_module.ELBO.forward, 0
+    forward, calls = ELBO.forward, 0
 
-    def poisoned(self: fit_module.ELBO, *args: Any, **options: Any) -> Any:
+    def poisoned(self: ELBO, *args: Any, **options: Any) -> Any:
         nonlocal calls
         calls += self.training
         loss, *others = forward(self, *args, **options)
         return (poison(loss) if calls == 7 and self.training else loss), *others
 
-    monkeypatch.setattr(fit_module.ELBO, "forward", poisoned)
-    weights = train(tmp_path)
-    assert all(value.isfinite().all() for value in weights.values())
+    monkeypatch.setattr(ELBO, "forward", poisoned)
+    assert all(value.isfinite().all() for value in weights(tmp_path).values())
     assert "by step 8: back to the last save" in capsys.readouterr().out
 
 
 def test_explosion_after_explosion_stops_with_a_clear_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward = fit_module.ELBO.forward
+    forward = ELBO.forward
 
-    def poisoned(self: fit_module.ELBO, *args: Any, **options: Any) -> Any:
+    def poisoned(self: ELBO, *args: Any, **options: Any) -> Any:
         loss, *others = forward(self, *args, **options)
         return loss * float("inf"), *others
 
-    monkeypatch.setattr(fit_module.ELBO, "forward", poisoned)
+    monkeypatch.setattr(ELBO, "forward", poisoned)
     with pytest.raises(TrainingError, match=r"by step 1, after 3 returns .* --learning-rate"):
         train(tmp_path)
 
 
-def test_recorded_updates_are_those_that_would_be_done_one_by_one(
+def test_captured_updates_are_those_that_would_be_done_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
-    monkeypatch.setattr(recorded, "capture", recorder.capture)
     config = replace(CONFIG, schedule=replace(CONFIG.schedule, steps=40))
-    whole = train(tmp_path / "whole", config)
-    monkeypatch.setattr(fit_module, "_alone_on_gpu", lambda fabric: True)
-    same = train(tmp_path / "recorded", config)
-    assert recorder.records > 4  # lengths, frames without discovery, what is held
+    whole = weights(tmp_path / "whole", config, compact=False)
+    monkeypatch.setattr(cuda_graph, "capture", recorder.capture)
+    setup = TrainStep.__init__
+
+    def captured(self: TrainStep, *args: Any, **options: Any) -> None:
+        setup(self, *args, **options)
+        self._gradient = cuda_graph.CUDAGraphRunner(self._compute)
+
+    monkeypatch.setattr(TrainStep, "__init__", captured)
+    same = weights(tmp_path / "captured", config, compact=False)
+    assert recorder.records > 4  # lengths, frames without discovery, what is frozen
     assert recorder.launches > 20
     assert all(torch.equal(value, same[name]) for name, value in whole.items())
 
 
+def test_the_validation_callback_gets_step_seconds_and_log(tmp_path: Path) -> None:
+    seen = []
+    train(tmp_path, on_validation=lambda step, seconds, _: seen.append((step, seconds)))
+    assert [step for step, _ in seen] == [4, 8, 12]
+    assert all(seconds > 0 for _, seconds in seen)
+
+
 def test_a_limit_on_minutes_ends_a_run_early_but_whole(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model = SILOT(TINY)
-    course = fit(
-        model,
-        sampler(),
-        sampler(),
-        replace(CONFIG, schedule=Schedule(10_000)),
-        tmp_path,
-        fabric=Fabric(accelerator="cpu", devices=1),
-        minutes=1e-4,
-        progress=False,
-    )
+    config = replace(CONFIG, schedule=Schedule(10_000))
+    model, course = train(tmp_path, config, minutes=1e-4)
     assert 0 < course["steps"] < 100
     saved = torch.load(tmp_path / RESUME_FILE, weights_only=True)
     assert saved["step"] == course["steps"]
-    for name, weights in model.state_dict().items():
-        assert torch.equal(weights, saved["model"][name].half().float())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, saved["model"][name])
