@@ -49,10 +49,10 @@ def test_names_may_be_given_to_some_types(types):
 @pytest.mark.parametrize(
     "change",
     [
-        {"most": np.array([1])},
+        {"max_count": np.array([1])},
         {"names": ("one",)},
         {"projection": np.eye(4, dtype=np.float32)},
-        {"centres": np.zeros((0, A + 2), np.float32), "most": np.zeros(0, int), "names": ()},
+        {"centres": np.zeros((0, A + 2), np.float32), "max_count": np.zeros(0, int), "names": ()},
     ],
 )
 def test_what_does_not_fit_together_is_refused(types, change):
@@ -64,7 +64,7 @@ class Lane:
     """Votes on one slot of one lane, an object that looks like a type in each frame."""
 
     def __init__(self, types, lanes=1):
-        self.types, self.votes = types, TypeVotes(types, lanes, 2)
+        self.types, self.votes = types, TypeVotes(types, lanes, 2, 0.9)
 
     def see(self, type_number, new=False, shown=True, lane=0):
         looks_like = self.types.centres[type_number]

@@ -97,12 +97,10 @@ class Renderer(nn.Module):
         alpha = alpha * objects.presence[..., None, None, None]
         # What is dark hides little, or the opaque rectangle that a sprite is would cover what is
         # beside it. The brightest texel nearby counts: within an edge, all texels weigh the same.
-        bright = functional.max_pool2d(colour.amax(-3).flatten(0, 1)[:, None], 3, 1, 1).view_as(
-            alpha
-        )
-        importance = (
-            alpha * objects.depth[..., None, None, None] * (bright + self.config.black_weight)
-        )
+        brightest = colour.amax(-3).flatten(0, 1)[:, None]  # (B * K, 1, s, s)
+        bright = functional.max_pool2d(brightest, 3, 1, 1).view_as(alpha)
+        depth = objects.depth[..., None, None, None]
+        importance = alpha * depth * (bright + self.config.black_weight)
         layers = torch.cat([importance * colour, importance, alpha], -3)  # (B, K, 5, s, s)
         x, y = objects.position.unbind(-1)
         size_x, size_y = objects.size.unbind(-1)

@@ -46,4 +46,4 @@ def test_the_same_types_are_found_each_time():
     again = component_types("Breakout", "Breakout")
     assert first is not again
     np.testing.assert_array_equal(first.centres, again.centres)
-    np.testing.assert_array_equal(first.most, again.most)
+    np.testing.assert_array_equal(first.max_count, again.max_count)

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from silot_gym.atari import make_atari
 from silot_gym.background import Background, Colour, pack_colours, unpack_colours
 from silot_gym.calibration.background import estimate_background
+from silot_gym.calibration.config import CalibrationConfig
 from silot_gym.rollouts import Episode, EpisodeBuilder
 
 HEIGHT, WIDTH, LARGEST = 60, 80, 20
+SMALL = CalibrationConfig(largest_object=LARGEST)
 NOTHING, BAR, BLOB = (10, 20, 30), (0, 150, 30), (200, 0, 0)
 Draw = Callable[[NDArray[np.uint8], int], None]
 
@@ -40,7 +42,7 @@ def picture(draw: Draw = empty) -> NDArray[np.uint8]:
 
 def estimated(episodes: Sequence[Episode], largest: int = LARGEST) -> NDArray[np.uint8]:
     """The picture of the background, whose colour is always the same."""
-    background = estimate_background(episodes, largest)
+    background = estimate_background(episodes, config=CalibrationConfig(largest_object=largest))
     assert background.colour == NOTHING
     return behind(background)
 
@@ -67,7 +69,7 @@ def test_the_colour_is_the_one_that_most_pixels_have(width: int, darker: bool) -
         frame[:, :width] = other
         frame[20:25, 30 + t : 33 + t] = BLOB
 
-    background = estimate_background([film(halves)], LARGEST)
+    background = estimate_background([film(halves)], config=SMALL)
     assert background.colour == (NOTHING if width == 39 else other)
     expected = np.full((HEIGHT, WIDTH, 3), NOTHING, np.uint8)
     expected[:, :width] = other
@@ -84,7 +86,7 @@ def test_the_colour_is_counted_over_all_frames_of_all_episodes() -> None:
     for floods, droughts, expected in ((6, 14, NOTHING), (14, 6, BAR)):
         episodes = [film(flooded, floods), film(less, droughts)]
         for ordered in (episodes, episodes[::-1]):
-            colour = estimate_background(ordered, LARGEST).colour
+            colour = estimate_background(ordered, config=SMALL).colour
             assert colour == expected
             assert all(type(channel) is int for channel in colour)
 
@@ -154,7 +156,7 @@ def test_what_is_no_larger_than_an_object_is_no_background_but_still_if_always_t
             frame[10:13, 30:33] = BLOB
 
     assert np.array_equal(estimated([film(both)]), picture(wide_bar))
-    in_play = estimate_background([film(both)], LARGEST).with_static()
+    in_play = estimate_background([film(both)], config=SMALL).with_static()
     assert np.array_equal(behind(in_play), picture(constant))
 
 
@@ -181,14 +183,14 @@ def test_each_scene_has_a_picture_and_all_their_colours_are_background() -> None
 
     lava = (90, 20, 0)
     episodes = [film(scene(NOTHING, 5)), film(scene(lava, 50), 10)]
-    background = estimate_background(episodes, LARGEST)
+    background = estimate_background(episodes, config=SMALL)
     assert unpack_colours(background.colours).tolist() == [list(NOTHING), list(lava)]
     assert len(background.pictures) == 2
     for episode in episodes:
         drawn = background.foreground(pack_colours(torch.from_numpy(episode.rgb())))
         assert np.array_equal(drawn.numpy(), (episode.rgb() == BLOB).all(-1))
-    assert len(estimate_background(episodes, LARGEST, "static").pictures) == 1
-    assert len(estimate_background(episodes, LARGEST, "colour").pictures) == 0
+    assert len(estimate_background(episodes, "static", SMALL).pictures) == 1
+    assert len(estimate_background(episodes, "colour", SMALL).pictures) == 0
 
 
 def test_known_scenes_are_as_full_as_the_fullest_frame_and_half_as_much_more() -> None:
@@ -198,9 +200,9 @@ def test_known_scenes_are_as_full_as_the_fullest_frame_and_half_as_much_more() -
             frame[10:30, left : left + 4] = BLOB
 
     drawn = (film(crowd).rgb() == BLOB).all(-1).mean((1, 2)).max()
-    full = estimate_background([film(crowd)], LARGEST)
+    full = estimate_background([film(crowd)], config=SMALL)
     assert full.max_foreground == pytest.approx(1.5 * drawn, abs=1e-4)
-    assert estimate_background([film(empty)], LARGEST).max_foreground == 0.1
+    assert estimate_background([film(empty)], config=SMALL).max_foreground == 0.1
 
 
 @pytest.mark.parametrize(("nearest", "tolerance"), [(1, 0), (4, 2), (7, 3), (60, 8)])
@@ -209,7 +211,7 @@ def test_no_colour_of_the_rollouts_is_near_to_the_background(nearest: int, toler
         frame[20:24, t : t + 4] = (NOTHING[0] + 1, NOTHING[1] + 1, NOTHING[2] + nearest)
         frame[50:54, t : t + 4] = BLOB
 
-    assert estimate_background([film(small)], LARGEST).tolerance == tolerance
+    assert estimate_background([film(small)], config=SMALL).tolerance == tolerance
 
 
 def test_a_screen_that_flashes_once_is_no_scene() -> None:
@@ -219,7 +221,7 @@ def test_a_screen_that_flashes_once_is_no_scene() -> None:
         else:
             frame[20:24, t % 70 : t % 70 + 4] = BLOB
 
-    background = estimate_background([film(flash, 300)], LARGEST)
+    background = estimate_background([film(flash, 300)], config=SMALL)
     assert len(background.colours) == 1
     assert background.max_foreground == 0.1
 
@@ -232,7 +234,7 @@ def test_what_scrolls_is_background_and_what_it_carries_is_not() -> None:
         frame[y : y + 6, 35 + t % 5 : 41 + t % 5] = BLOB
 
     episode = film(river, 60)
-    background = estimate_background([episode], LARGEST)
+    background = estimate_background([episode], config=SMALL)
     drawn = background.foreground(pack_colours(torch.from_numpy(episode.rgb())))
     assert np.array_equal(drawn.numpy(), (episode.rgb() == BLOB).all(-1))
 
@@ -306,7 +308,7 @@ def test_in_space_invaders_the_ground_is_background_but_not_what_moves_or_is_hit
         for action in np.random.default_rng(seed).integers(6, size=250):
             builder.add(env.step(action)[0], int(action))
         episodes.append(builder.build())
-    background = estimate_background(episodes, 32)
+    background = estimate_background(episodes, config=CalibrationConfig(largest_object=32))
     assert background.colour == (0, 0, 0)
     ground = behind_atari(background).any(-1)
     assert ground[197:].mean() > 0.95

@@ -111,7 +111,7 @@ def test_numbers_and_order_of_what_is_seen_do_not_matter() -> None:
 def test_the_same_is_found_again() -> None:
     seen, _ = world(CENTRES)
     one, two = find_types(**seen), find_types(**seen)
-    for name in ("centres", "projection", "most"):
+    for name in ("centres", "projection", "max_count"):
         assert getattr(one, name).tobytes() == getattr(two, name).tobytes()
 
 

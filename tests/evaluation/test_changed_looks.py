@@ -25,6 +25,7 @@ from silot_gym.evaluation.changed_looks import (
     changes_of,
 )
 from silot_gym.evaluation.memory_truth import load_memory_truth
+from silot_gym.play.config import PlayConfig
 from silot_gym.play.online_background import OnlineBackground
 
 TRUTH = Path(__file__).parents[2] / "benchmarks" / "data"
@@ -114,7 +115,7 @@ def test_the_foreground_is_that_of_the_game_as_it_is(game: str, change: str) -> 
     background = Checkpoint.load(game).frames.background.with_static()
     truth = load_memory_truth(TRUTH / f"{game}.npz")
     films = truth.palette[truth.frames[:, ::6]]
-    as_it_is, changed = (OnlineBackground(background, len(films)) for _ in range(2))
+    as_it_is, changed = (OnlineBackground(background, len(films), PlayConfig()) for _ in range(2))
     for t in range(films.shape[1]):
         frames = films[:, t]
         other = changes_of(game)[change](frames, 24 * t)

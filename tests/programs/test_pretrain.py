@@ -143,7 +143,7 @@ def test_wrong_arguments_are_refused_before_any_work(
         (["--steps", "0"], "1 training step or more, got 0"),
         (["--learning-rate", "-1"], "learning rate above 0, got -1"),
         (["--batch-size", "0"], "batch_size of 1 or more, got 0"),
-        (["--crop-size", "0"], "crop_size of 1 or more, got 0"),
+        (["--crop-size", "0"], "crop size of 1 or more"),
         (["--play.relink-distance", "far"], "relink-distance"),
     ],
 )
