@@ -57,9 +57,10 @@ def pong_checkpoint(tiny_checkpoint, tmp_path):
 
 def made_for_pong(tiny_checkpoint, tmp_path, *, flickers):
     config = json.loads((tiny_checkpoint / "config.json").read_text())
-    config["frames"] |= {"game": "Pong", "flickers": flickers}
+    config["calibration"] |= {"game": "Pong", "flickers": flickers}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "model.safetensors").symlink_to(tiny_checkpoint / "model.safetensors")
+    for name in ("model.safetensors", "calibration.safetensors"):
+        (tmp_path / name).symlink_to(tiny_checkpoint / name)
     return tmp_path
 
 
@@ -152,7 +153,8 @@ def test_vectors_find_the_bundled_checkpoint_and_refuse_another_games():
 def test_a_folder_of_that_name_does_not_hide_a_bundled_checkpoint(tmp_path, monkeypatch):
     (tmp_path / "Pong").mkdir()
     monkeypatch.chdir(tmp_path)
-    expected = json.loads((bundled()["Pong"] / "config.json").read_text())["num_slots"]
+    config = json.loads((bundled()["Pong"] / "config.json").read_text())
+    expected = config["calibration"]["num_slots"]
     for checkpoint in (None, "Pong"):
         env = SILOTObjectWrapper(make_atari("Pong"), checkpoint)
         assert env.observation_space.shape[0] == expected

@@ -4,6 +4,7 @@ import importlib
 import pickle
 import sys
 import warnings
+from dataclasses import asdict
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 from silot_gym import Checkpoint, SILOTObjectWrapper, SlotTracker, make_atari
 from silot_gym.atari import PooledFrames
 from silot_gym.draw import draw_objects, enlarge
+from silot_gym.play.config import PlayConfig
 
 ATTRIBUTES = ("presence", "where", "velocity", "depth", "what")
 
@@ -177,6 +179,25 @@ def test_spec_rebuilds_the_environment(tiny_checkpoint):
     assert rebuilt.observation_space == env.observation_space
     for (a, _), (b, _) in zip(play(env, 5), play(rebuilt, 5), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_how_it_is_played_is_chosen_and_goes_into_the_spec(tiny_checkpoint):
+    def identities(**options):
+        env = SILOTObjectWrapper(make_atari("Pong"), tiny_checkpoint, **options)
+        shown = [info["objects"]["track_id"] for _, info in play(env, 8)]
+        rebuilt = gym.make(EnvSpec.from_json(env.spec.to_json()))
+        again = [info["objects"]["track_id"] for _, info in play(rebuilt, 8)]
+        np.testing.assert_array_equal(shown, again)
+        return np.stack(shown)
+
+    by_default, plain = identities(), identities(play=PlayConfig.plain())
+    assert not np.array_equal(by_default, plain)
+    np.testing.assert_array_equal(plain, identities(play=asdict(PlayConfig.plain())))
+    np.testing.assert_array_equal(by_default, identities(play={}))
+    with pytest.raises(ValueError, match=r"relink_distence: .*got 3"):
+        identities(play={"relink_distence": 3})
+    with pytest.raises(ValueError, match=r"fit_boxes: .*boolean, got 'yes'"):
+        identities(play={"fit_boxes": "yes"})
 
 
 def test_a_spec_may_ask_for_the_wrapper(tiny_checkpoint):

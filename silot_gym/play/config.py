@@ -1,5 +1,6 @@
 """What happens in play besides the model's own recursion, as numbers and switches."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -102,8 +103,13 @@ class PlayConfig:
         Raises:
             ValueError: a field is unknown, or its value is not of its type.
         """
+        if isinstance(values, cls):
+            return values
         try:
-            found: PlayConfig = TypeAdapter(cls).validate_python(values)
+            # By way of JSON, where a mapping is what is expected, however strict.
+            found: PlayConfig = TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+        except TypeError as error:
+            raise ValueError(f"play: expected plain values, {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"])) or "play"

@@ -321,7 +321,7 @@ def test_without_objects_the_reconstruction_is_the_background(tiny_checkpoint):
     picture = np.random.default_rng(0).integers(1, 256, (210, 160, 3), "u1")
     background = Background.of([(0, 0, 0)], [picture])
     frames = dataclasses.replace(loaded.frames, background=background)
-    tracker = SlotTracker(dataclasses.replace(loaded, frames=frames), lanes=2)
+    tracker = SlotTracker(loaded.with_calibration(frames=frames), lanes=2)
     batch = np.stack([picture, picture])
     tracker.step(batch)
     assert np.array_equal(tracker.reconstruct(batch), batch)
@@ -335,7 +335,7 @@ def test_an_unknown_level_is_the_background_of_its_reconstruction(tiny_checkpoin
     unknown = rng.integers(1, 256, (21, 32, 3), "u1").repeat(10, 0).repeat(5, 1)
     background = Background.of([(0, 0, 0)], [known], max_foreground=0.2)
     frames = dataclasses.replace(loaded.frames, background=background)
-    tracker = SlotTracker(dataclasses.replace(loaded, frames=frames), lanes=2)
+    tracker = SlotTracker(loaded.with_calibration(frames=frames), lanes=2)
     for shown in ([known, known], [known, unknown], [unknown, known]):
         batch = np.stack(shown)
         tracker.step(batch)
