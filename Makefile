@@ -6,12 +6,13 @@ GAME ?= SpaceInvaders
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help env env-rllib pretrain agent test test-slow test-rllib lint types format clean
+.PHONY: help env env-rllib pretrain agent test test-slow test-rllib lint types format docs clean
 
 help:
 	@echo "make pretrain GAME=SpaceInvaders [ARGS='--steps 5000']  collect rollouts and fit SILOT"
 	@echo "make agent GAME=SpaceInvaders [ARGS=...]                train an agent on the slots"
 	@echo "make env-rllib | test-rllib                             RLlib, in .venv-rllib"
+	@echo "make docs                                               the documentation, in site/"
 	@echo "make test | test-slow | lint | types | format | env | clean"
 
 env: .venv/installed
@@ -58,9 +59,12 @@ lint: env
 types: env
 	$(BIN)/mypy
 
+docs: env
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+
 format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-rllib .mypy_cache .pytest_cache .ruff_cache
+	rm -rf site .venv .venv-rllib .mypy_cache .pytest_cache .ruff_cache

@@ -120,6 +120,8 @@ class Args:
     """Seeds of the trainings. Rollouts have seed 0."""
     steps: int = 2000
     """Updates of the model."""
+    frames: int = 12_000
+    """Frames of the rollouts."""
     clips: int = 48
     """Clips to score under the paper's protocol."""
     rollouts: Path = Path("runs/rollouts")
@@ -165,7 +167,9 @@ def main(args: Args) -> None:
 
 def ablate(change: Change, game: str, seed: int, args: Args) -> dict[str, Any]:
     """How training goes with a change: seconds, and figures by protocol."""
-    store = collect(args.rollouts / game, game, num_frames=12_000, seed=0, progress=args.progress)
+    store = collect(
+        args.rollouts / game, game, num_frames=args.frames, seed=0, progress=args.progress
+    )
     train, validation = (
         [store.episode(i) for i in split(len(store), 0)[part]] for part in ("train", "validation")
     )

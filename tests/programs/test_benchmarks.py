@@ -1,18 +1,21 @@
 import json
+import re
 import shutil
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from benchmarks import ablations, atari, robustness, table
+from benchmarks import ablations, atari, play_switches, robustness, table
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.changed_looks import changes_of
 from silot_gym.evaluation.memory_truth import MEMORY_METRICS, load_memory_truth
 from silot_gym.evaluation.protocol import METRICS
 from silot_gym.evaluation.trackers import slot_tracks, spair_tracks
+from silot_gym.play.config import PlayConfig
 from silot_gym.play.tracker import SlotTracker
-from silot_gym.rollouts import RESET_ACTION, Episode, RolloutInfo, RolloutStore
+from silot_gym.rollouts import RESET_ACTION, Episode, RolloutInfo, RolloutStore, collect
 from tests.tiny import TINY
 
 DATA = atari.PIPELINE.parents[1] / "benchmarks" / "data"
@@ -72,13 +75,13 @@ def test_a_checkpoint_is_scored_beside_simpler_trackers(arguments):
     assert {"command", "versions", "cpu", "threads"} <= report.keys()
     assert report["memory_ConnComp"]["one_colour"] in (True, False)
     assert report["paper_ConnComp"]["background"] == [0, 0, 0]
-    assert "silot_gym" in table.layout([report])
+    assert "ConnComp" in table.memory_truth(arguments.results)
 
 
 def test_ours_are_the_slots_that_the_wrapper_shows(finished_run, truth_folder):
     checkpoint = Checkpoint.load(finished_run)
     frames = load_memory_truth(truth_folder / "SpaceInvaders.npz").rgb()
-    tracks = slot_tracks(checkpoint, frames)
+    tracks = slot_tracks(checkpoint, list(frames))
     tracker = SlotTracker(checkpoint)
     for t, frame in enumerate(frames[1]):
         slots = tracker.step(frame[None])
@@ -105,7 +108,7 @@ def test_a_game_without_memory_truth_gets_the_other_figures(arguments, tmp_path)
     atari.main(replace(arguments, truth=tmp_path / "empty"))
     report = json.loads((arguments.results / "atari_SpaceInvaders_0.json").read_text())
     assert "memory_truth" not in report
-    assert "Truth from" not in table.layout([report])
+    assert "what moves" not in table.memory_truth(arguments.results)
 
 
 @pytest.mark.parametrize(
@@ -172,68 +175,133 @@ def results(tmp_path):
     return tmp_path
 
 
-def test_the_table_goes_between_the_markers(results, capsys):
+def test_tables_go_between_their_markers(results):
     readme = results / "README.md"
-    readme.write_text("before\n<!-- atari table -->\nold\n<!-- end of atari table -->\nafter\n")
-    table.main(table.Args(results, readme))
+    readme.write_text("before\n<!-- paper protocol -->\nold\n<!-- end -->\nafter\n")
+    table.main(table.Args((readme,), results))
     text = readme.read_text()
-    assert text.startswith("before\n<!-- atari table -->\n\n")
-    assert text.endswith("\n\n<!-- end of atari table -->\nafter\n")
+    assert text.startswith("before\n<!-- paper protocol -->\n\n")
+    assert text.endswith("\n\n<!-- end -->\nafter\n")
     assert "old" not in text
-    assert capsys.readouterr().out.strip() in text
+    lines = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if "|" in line]
     mean, worst_count = "0.85 (0.80)", "0.85 (0.90)"
-    ours = f"| {mean} | {mean} | {worst_count} | {mean} | {mean} | {mean} | {mean} |"
-    assert f"| SpaceInvaders | silot_gym | 2 | 11.00 (12.00) {ours}" in text
-    assert (
-        "| SpaceInvaders | SILOT in the paper | — | — | 0.89 | 0.73 | 2.94 | — | — | — | — |"
-        in text
-    )
-    assert (
-        "| WizardOfWor | ConnComp | 1 | — | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 | 0.70 |"
-        in text
-    )
-    assert "| SpaceInvaders | what moves | SPAIR | 2 | — | 0.21 (0.20) |" in text
-    assert "seeds 0, 1, on Abacus, 2 threads." in text
-    table.main(table.Args(results, readme))
+    ours = [mean, mean, worst_count, mean, mean, mean, mean]
+    assert ["SpaceInvaders", "silot_gym", *ours, "2", "11.00 (12.00)"] in lines
+    paper = ["0.89", "0.73", "2.94", *["—"] * 6]
+    assert ["SpaceInvaders", "SILOT in the paper", *paper] in lines
+    assert ["WizardOfWor", "ConnComp", *["0.70"] * 7, "1", "—"] in lines
+    table.main(table.Args((readme,), results))
     assert readme.read_text() == text
 
 
-def test_a_readme_without_markers_stays_as_it_is(results):
+def test_bundled_checkpoints_stand_beside_connected_regions(results):
+    figures = {"F1": 0.95, "MOTA": 0.9, "IDF1": 0.8, "HOTA": 0.7}
+    switches = {"as it ships": figures, "boxes not fitted": {**figures, "F1": 0.5}}
+    (results / "play_switches.json").write_text(json.dumps({"games": {"SpaceInvaders": switches}}))
+    (line,) = [line for line in table.games(results).splitlines() if "SpaceInvaders" in line]
+    assert re.split(r" *\| *", line)[2:-1] == ["0.95", "0.21", "0.90", "0.21", "0.80", "0.21"]
+    lines = table.play_switches(results).splitlines()
+    assert "0.950, 0.800" in lines[-2] and "-0.450, +0.000" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no place\n", r"README.md: expected the lines <!-- name of a table -->"),
+        ("<!-- prices --><!-- end -->", r"README.md: expected a table of games, .*, got 'prices'"),
+    ],
+)
+def test_a_file_without_a_place_for_a_table_stays_as_it_is(results, text, message):
     readme = results / "README.md"
-    readme.write_text("<!-- atari table --> only\n")
-    with pytest.raises(ValueError, match=r"README.md: expected the lines <!-- atari table -->"):
-        table.main(table.Args(results, readme))
-    assert readme.read_text() == "<!-- atari table --> only\n"
+    readme.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        table.main(table.Args((readme,), results))
+    assert readme.read_text() == text
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_missing_and_damaged_results(tmp_path, content):
-    with pytest.raises(ValueError, match=r"found none: make them with"):
-        table.main(table.Args(tmp_path))
+    with pytest.raises(ValueError, match=r"found none: run `python benchmarks/atari.py"):
+        table.memory_truth(tmp_path)
     (tmp_path / "atari_Pong_0.json").write_text(content)
     with pytest.raises(ValueError, match=r"atari_Pong_0.json: expected a report"):
-        table.main(table.Args(tmp_path))
+        table.memory_truth(tmp_path)
 
 
-def test_an_ablation_tells_how_training_goes(finished_run, tmp_path, monkeypatch, capsys):
+def test_an_ablation_is_scored_under_both_protocols(truth_folder, tmp_path, monkeypatch):
     tiny = ablations.Change("a tiny model", asdict(TINY))
     monkeypatch.setattr(ablations, "CHANGES", {"tiny": tiny})
-    arguments = ablations.Args(finished_run, ("tiny",), steps=3, clips=2, results=tmp_path)
-    ablations.main(replace(arguments, progress=False))
-    (file,) = tmp_path.glob(table.ABLATIONS)
-    (report,) = table.read_reports(tmp_path, table.ABLATIONS, table.EXPECTED_OF_ABLATIONS)
-    assert file.name == "ablation_SpaceInvaders_tiny_0.json"
-    assert [point["step"] for point in report["curve"]] == [1, 2, 3]
-    assert report["figures"] == report["curve"][-1]
-    times = [point["seconds"] for point in report["curve"]]
-    assert times == sorted(times)
-    assert (report["seconds_to_enough"] is None) == (report["figures"]["MOTA"] < 0.8)
-    assert "| a tiny model | 3 |" in table.ablations([report])
+    monkeypatch.setattr(ablations, "collect", partial(collect, max_episode_frames=40))
+    arguments = ablations.Args(
+        games=("space_invaders",),
+        changes=("tiny",),
+        seeds=(3,),
+        steps=2,
+        clips=2,
+        frames=240,
+        rollouts=tmp_path / "rollouts",
+        truth=truth_folder,
+        results=tmp_path / "results",
+        progress=False,
+    )
+    ablations.main(arguments)
+    (file,) = arguments.results.iterdir()
+    assert file.name == "SpaceInvaders_tiny_3.json"
+    report = json.loads(file.read_text())
+    assert set(METRICS) <= set(report["figures"]["paper"])
+    assert set(report["figures"]["memory"]) == set(MEMORY_METRICS)
+    assert report["steps"] == 2 and report["seconds"] > 0
+    file.write_text("kept")
+    ablations.main(arguments)
+    assert file.read_text() == "kept"
 
 
-def test_an_unknown_ablation_is_refused(finished_run, tmp_path):
-    with pytest.raises(ValueError, match=r"expected --change of default, .*, got colour"):
-        ablations.main(ablations.Args(finished_run, ("colour",), results=tmp_path))
+def test_the_table_of_ablations_has_differences_of_the_same_seeds(tmp_path):
+    (tmp_path / "ablations").mkdir()
+    for change, what, values in (
+        ("default", "the default settings", (0.9, 0.7)),
+        ("other", "something else", (0.8, 0.5)),
+    ):
+        for seed, value in enumerate(values):
+            report = {
+                "game": "Pong",
+                "seed": seed,
+                "change": change,
+                "what": what,
+                "steps": 1,
+                "figures": {"memory": {"F1": value, "IDF1": value}, "paper": {"MOTA": value}},
+            }
+            file = tmp_path / "ablations" / f"Pong_{change}_{seed}.json"
+            file.write_text(json.dumps(report))
+    lines = table.ablations(tmp_path).splitlines()
+    assert "0.800 ± 0.100" in lines[-2] and "-0.150 ± 0.050" in lines[-1]
+
+
+def test_an_unknown_ablation_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected --changes of default, .*, got colour"):
+        ablations.main(ablations.Args(changes=("colour",), results=tmp_path))
+
+
+def test_switches_of_play_are_scored_and_added_to_the_file(truth_folder, tmp_path):
+    arguments = play_switches.Args(
+        games=("SpaceInvaders",),
+        switches=("as it ships",),
+        truth=truth_folder,
+        out=tmp_path / "switches.json",
+        progress=False,
+    )
+    play_switches.main(arguments)
+    play_switches.main(replace(arguments, switches=("boxes not fitted",)))
+    figures = json.loads(arguments.out.read_text())["games"]["SpaceInvaders"]
+    assert set(figures) == {"as it ships", "boxes not fitted"}
+    assert figures["as it ships"]["F1"] > 0.8
+    with pytest.raises(ValueError, match=r"expected --switches of .*, got \['light'\]"):
+        play_switches.main(replace(arguments, switches=("light",)))
+
+
+def test_every_switch_is_one_of_play():
+    for changes in play_switches.SWITCHES.values():
+        PlayConfig.of({**asdict(PlayConfig()), **changes})
 
 
 def test_tracking_is_scored_on_changed_frames(truth_folder, tmp_path, capsys):
