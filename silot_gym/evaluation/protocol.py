@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
+from tabulate import tabulate
 
 from silot_gym.evaluation.connected_components import AROUND
 from silot_gym.evaluation.detection import average_precision, count_error
@@ -125,22 +126,13 @@ def format_table(rows: Sequence[tuple[str, str, Mapping[str, float]]]) -> str:
     Args:
         rows: (game, tracker, figures by the names of `METRICS`); a figure that is missing, or that
             the paper has none of, becomes a dash.
-
-    Returns:
-        Lines of equal width, a heading first.
     """
-    table: list[tuple[str, ...]] = [("game", "tracker", *METRICS)]
+    lines = []
     for game in dict.fromkeys(game for game, _, _ in rows):
         figures = PAPER[game].figures if game in PAPER else {}
         measured = [(tracker, values) for other, tracker, values in rows if other == game]
         for tracker, values in [*measured, ("paper", figures)] if figures else measured:
-            cells = [f"{values[name]:.2f}" if name in values else "—" for name in METRICS]
-            table.append((game, tracker, *cells))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    )
+            cells = (f"{values[name]:.2f}" if name in values else "—" for name in METRICS)
+            lines.append((game, tracker, *cells))
+    text: str = tabulate(lines, ("game", "tracker", *METRICS), "plain", disable_numparse=True)
+    return text

@@ -115,12 +115,6 @@ class RolloutStore:
                 self._lengths[number] = self._read(number, "actions")[0].size
         return sum(self._lengths.values())
 
-    @property
-    def bytes_per_frame(self) -> float:
-        """Size on disk of a frame on average, 0 without frames."""
-        size = sum(self._path(number).stat().st_size for number in range(len(self)))
-        return size / max(1, self.num_frames)
-
     def episode(self, index: int) -> Episode:
         """Loads an episode; raises RolloutError if its file is damaged."""
         number = range(len(self))[index]

@@ -68,13 +68,9 @@ class TestStore:
         with pytest.raises(IndexError):
             reopened.episode(3)
 
-    def test_bytes_per_frame_counts_the_files(self, store):
-        size = sum(path.stat().st_size for path in store.folder.glob("*.npz"))
-        assert store.bytes_per_frame == size / 18
-
     def test_empty_store(self, tmp_path):
         store = RolloutStore.create(tmp_path, INFO)
-        assert (len(store), store.num_frames, store.bytes_per_frame) == (0, 0, 0)
+        assert (len(store), store.num_frames) == (0, 0)
 
     def test_frames_of_another_size_are_refused(self, store):
         with pytest.raises(ValueError, match=re.escape("(12, 10)")):
