@@ -60,7 +60,7 @@ def test_types_are_shown_in_a_picture_and_found_where_there_are_none(
     made = checkpoint.Checkpoint.load(tiny_checkpoint)
     origin = {"seed": 3, "frames": 30}
     frames = replace(made.frames, game="Pong", background=made.frames.background)
-    replace(made, frames=frames, origin=origin).save(folder)
+    replace(made.with_calibration(frames=frames), origin=origin).save(folder)
     collect(
         folder / "rollouts", "Pong", num_frames=30, seed=3, max_episode_frames=5, progress=False
     )

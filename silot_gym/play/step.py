@@ -132,7 +132,7 @@ class PlayStep(nn.Module):
             return boxes
         chosen = boxes.take_along_dim(present, 1)
         first, count = touched_pixels(chosen, *foreground.shape[1:])
-        offset = torch.arange(max(1.0, float(count.max())), device=boxes.device)
+        offset = torch.arange(max(1.0, float(count.detach().max())), device=boxes.device)
         fitted = self._fit(chosen, foreground.view(torch.uint8), first, count, offset)
         return boxes.scatter(1, present.expand_as(fitted), fitted)
 
