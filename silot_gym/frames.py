@@ -20,9 +20,9 @@ class FrameConfig:
         pooled: whether a frame is the maximum of the last two screens.
         flickers: whether the game draws objects on some screens only, so that frames that are not
             pooled miss them.
-        brightness_floor: how bright the darkest object is seen: background is black, and nothing
+        brightness_floor: how bright the darkest object is shown: background is black, and nothing
             else is.
-        background: what is seen as black.
+        background: what is shown as black.
     """
 
     game: str | None
@@ -75,22 +75,22 @@ class FrameConfig:
         """
         if foreground is None:
             foreground = self.background.foreground(pack_colours(frames))
-        seen = frames.movedim(-1, -3).contiguous().float()
-        seen.mul_((1 - self.brightness_floor) / 255).add_(self.brightness_floor)
-        return seen.mul_(foreground.unsqueeze(-3).byte())  # twice as fast as by bool
+        image = frames.movedim(-1, -3).contiguous().float()
+        image.mul_((1 - self.brightness_floor) / 255).add_(self.brightness_floor)
+        return image.mul_(foreground.unsqueeze(-3).byte())  # twice as fast as by bool
 
-    def to_rgb(self, seen: Tensor, behind: Tensor) -> Tensor:
+    def to_rgb(self, image: Tensor, behind: Tensor) -> Tensor:
         """What the model sees, or renders, as it would look in an environment's frames.
 
         Args:
-            seen: (B, 3, height, width) in [0, 1], such as `prepare` makes.
+            image: (B, 3, height, width) in [0, 1], such as `prepare` makes.
             behind: (B, height, width) int32, packed, the background; see `Background.behind`.
 
         Returns:
             (B, height, width, 3) uint8.
         """
-        seen = seen.movedim(-3, -1)
+        image = image.movedim(-3, -1)
         floor = self.brightness_floor
-        colours = ((seen - floor) / (1 - floor)).clamp(0, 1).mul(255).round().byte()
-        shown = seen.amax(-1, keepdim=True) > floor / 2
+        colours = ((image - floor) / (1 - floor)).clamp(0, 1).mul(255).round().byte()
+        shown = image.amax(-1, keepdim=True) > floor / 2
         return colours.where(shown, unpack_colours(behind))

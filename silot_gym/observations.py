@@ -132,7 +132,7 @@ class SlotObserver:
         """What `info["objects"]` says: of one lane, or of all side by side."""
         return objects_info(slots, lane, self.types)
 
-    def look(
+    def observe(
         self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None
     ) -> tuple[Any, Slots]:
         """Moves the tracks of lanes, all by default, on by a frame each.
@@ -146,7 +146,7 @@ class SlotObserver:
             table = table.reshape(len(table), -1)
         return ({"slots": table, "pixels": frames} if self._include_pixels else table), slots
 
-    def look_through_resets(
+    def observe_through_resets(
         self, frames: NDArray[np.uint8], finals: Mapping[int, NDArray[np.uint8]]
     ) -> tuple[Any, Slots, dict[int, Any], Slots]:
         """The same where in some lanes an episode has ended and the next one has begun.
@@ -161,15 +161,15 @@ class SlotObserver:
         """
         lanes = sorted(finals)
         if not lanes:
-            observed, slots = self.look(frames)
+            observed, slots = self.observe(frames)
             return observed, slots, {}, slots
         last_frames = frames.copy()
         for lane in lanes:
             last_frames[lane] = finals[lane]
-        observed, slots = self.look(last_frames)
+        observed, slots = self.observe(last_frames)
         ended = {lane: pick(observed, lane) for lane in lanes}
         self.tracker.reset(lanes)
-        begun, first_slots = self.look(frames[lanes], lanes)
+        begun, first_slots = self.observe(frames[lanes], lanes)
         put(observed, lanes, begun)
         return observed, slots.put(lanes, first_slots), ended, slots
 

@@ -119,7 +119,7 @@ class SlotRows:
         self._row_id[lanes] = -1
         self._ids[:, lanes] = -1
 
-    def look(
+    def observe(
         self,
         slots: NDArray[np.float32],
         objects: Sequence[Mapping[str, NDArray[Any]]],

@@ -80,5 +80,5 @@ class SlotVectorObservation(gym.Wrapper[NDArray[np.float32], Any, Any, Any], Rec
 
     def _look(self, slots: NDArray[np.float32], info: dict[str, Any]) -> NDArray[np.float32]:
         """The vector of this step."""
-        vectors = self.view.look(slots[None], [info["objects"]], _LANE)  # (1, R * history * 7)
+        vectors = self.view.observe(slots[None], [info["objects"]], _LANE)  # (1, R * history * 7)
         return vectors.reshape(-1)

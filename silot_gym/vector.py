@@ -111,12 +111,12 @@ class SILOTObjectVectorWrapper(_VectorWrapper):
         if mask is None:
             self._ended[:] = False
             self._observer.tracker.reset()
-            self._observed, self._slots = self._observer.look(frames)
+            self._observed, self._slots = self._observer.observe(frames)
         else:
             lanes = np.flatnonzero(mask).tolist()
             self._ended[lanes] = False
             self._observer.tracker.reset(lanes)
-            begun, slots = self._observer.look(frames[lanes], lanes)
+            begun, slots = self._observer.observe(frames[lanes], lanes)
             put(self._observed, lanes, begun)
             self._slots = self._slots.put(lanes, slots)
         return self._copy(), infos | {"objects": self._observer.info(self._slots)}
@@ -136,7 +136,7 @@ class SILOTObjectVectorWrapper(_VectorWrapper):
                 int(lane): self._frames(np.asarray(infos["final_obs"][lane])[None])[0]
                 for lane in np.flatnonzero(ends)
             }
-            self._observed, self._slots, ended, last = self._observer.look_through_resets(
+            self._observed, self._slots, ended, last = self._observer.observe_through_resets(
                 frames, finals
             )
             if ended:
@@ -146,7 +146,7 @@ class SILOTObjectVectorWrapper(_VectorWrapper):
         else:
             if self._mode == AutoresetMode.NEXT_STEP and self._ended.any():
                 self._observer.tracker.reset(np.flatnonzero(self._ended).tolist())
-            self._observed, self._slots = self._observer.look(frames)
+            self._observed, self._slots = self._observer.observe(frames)
         self._ended = ends
         infos = infos | {"objects": self._observer.info(self._slots)}
         return self._copy(), rewards, terminations, truncations, infos

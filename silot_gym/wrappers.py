@@ -164,7 +164,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
 
     def observation(self, observation: NDArray[np.uint8]) -> Any:
         """A frame to what is observed of it; moves the tracks on by one step."""
-        observed, self._slots = self._observer.look(np.asarray(observation)[None])
+        observed, self._slots = self._observer.observe(np.asarray(observation)[None])
         if self._render_overlay:
             self._frame = np.array(observation)
         if isinstance(observed, dict):

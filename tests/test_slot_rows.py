@@ -30,7 +30,7 @@ LANE = np.array([0])
 
 def look(view, *objects):
     """The rows (R, history, 7) of the only lane after its next step."""
-    return view.look(*scene(*objects), LANE).reshape(view.slot.shape[1], -1, STEP)
+    return view.observe(*scene(*objects), LANE).reshape(view.slot.shape[1], -1, STEP)
 
 
 def tracks(rows):
@@ -44,7 +44,7 @@ def test_a_row_holds_presence_centre_size_and_velocity():
     table, info = scene((3, 0, 0))
     table[0, 3] = [9, 9, 0.75, 0.25, 0.1, 0.2, 0.9, 0.02, -0.05]
     np.testing.assert_allclose(
-        view.look(table, info, LANE), [[0.9, 0.5, -0.5, 0.1, 0.2, 0.2, -0.5]], rtol=1e-6
+        view.observe(table, info, LANE), [[0.9, 0.5, -0.5, 0.1, 0.2, 0.2, -0.5]], rtol=1e-6
     )
 
 
@@ -52,7 +52,7 @@ def test_velocity_is_clipped_at_a_tenth_of_the_frame():
     view = SlotRows(1, SLOTS, LAYOUT, [1], history=1)
     table, info = scene((0, 0, 0))
     table[0, 0, LAYOUT["velocity"]] = [0.1001, -0.7]
-    assert view.look(table, info, LANE)[0, -2:].tolist() == [1, -1]
+    assert view.observe(table, info, LANE)[0, -2:].tolist() == [1, -1]
 
 
 def test_an_object_keeps_its_row_while_others_come_and_go():
@@ -156,10 +156,10 @@ def test_vectors_are_in_their_space_and_lanes_do_not_mix():
         if t % 7 == 6:
             both.forget(np.array([1]))
             single[1].forget(LANE)
-        vectors = both.look(table, infos, np.arange(lanes))
+        vectors = both.observe(table, infos, np.arange(lanes))
         for n in range(lanes):
             assert vectors[n] in both.space
-            alone = single[n].look(table[n : n + 1], infos[n : n + 1], LANE)
+            alone = single[n].observe(table[n : n + 1], infos[n : n + 1], LANE)
             np.testing.assert_array_equal(vectors[n], alone[0])
         # Each row's slot holds an object of the row's type, and no object has two rows.
         for lane, info in zip(both.slot, infos, strict=True):
@@ -173,13 +173,13 @@ def test_some_lanes_move_on_while_others_wait():
     view = SlotRows(3, SLOTS, LAYOUT, [1])
     table, info = scene((0, 5, 0))
     chosen = np.array([2, 0])
-    view.look(np.concatenate([table, 0 * table]), [info[0], scene()[1][0]], chosen)
+    view.observe(np.concatenate([table, 0 * table]), [info[0], scene()[1][0]], chosen)
     assert view.slot.tolist() == [[-1], [-1], [0]]
 
 
 def test_without_empties_a_row_and_leaves_the_others():
     view = SlotRows(1, SLOTS, LAYOUT, [3])
-    vectors = view.look(*scene((0, 1, 0), (1, 2, 0), (2, 3, 0)), LANE)
+    vectors = view.observe(*scene((0, 1, 0), (1, 2, 0), (2, 3, 0)), LANE)
     before = vectors.copy()
     rows = view.without(vectors, 1).reshape(3, -1)
     assert not rows[1].any()

@@ -204,7 +204,7 @@ def test_close_frees_the_model(tiny_checkpoint):
         gc.collect()
         assert model() is None
         with pytest.raises(RuntimeError, match="the environment is closed"):
-            envs._observer.look(np.zeros((LANES, *SIZE, 3), np.uint8))
+            envs._observer.observe(np.zeros((LANES, *SIZE, 3), np.uint8))
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])

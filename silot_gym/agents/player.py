@@ -84,6 +84,6 @@ class AgentPlayer:
         slots = self._tracker.step(frame[None])
         seen = slots.table(VIEW_ATTRIBUTES, len(self._types))
         if self._rows is not None:
-            seen = self._rows.look(seen, [objects_info(slots, 0)], np.arange(1))
+            seen = self._rows.observe(seen, [objects_info(slots, 0)], np.arange(1))
         action, _ = self._agent.predict(seen, deterministic=self._deterministic)
         return int(action[0])

@@ -23,7 +23,7 @@ def _gaussian(delta: Tensor, std: float, anchor_size: float) -> Tensor:
 class CellAttention(nn.Module):
     """For each cell, what is known of the objects near its centre (v_td in section 3.3).
 
-    An object is seen by the nine cells around its centre.
+    An object reaches the nine cells around its centre.
     """
 
     def __init__(self, object_dim: int, out_dim: int, std: float, anchor_size: float) -> None:
@@ -53,9 +53,9 @@ class CellAttention(nn.Module):
 
         index = (row * columns + column).where(inside, 0)
         index = index + torch.arange(batch, device=index.device)[:, None, None] * (rows * columns)
-        seen = value.new_zeros(batch * rows * columns, value.shape[-1])
-        seen = seen.index_add(0, index.flatten(), value.flatten(0, 2))
-        cells: Tensor = seen.view(batch, rows * columns, -1)
+        sums = value.new_zeros(batch * rows * columns, value.shape[-1])
+        sums = sums.index_add(0, index.flatten(), value.flatten(0, 2))
+        cells: Tensor = sums.view(batch, rows * columns, -1)
         return cells
 
 

@@ -57,7 +57,7 @@ class SlotVector(VecEnvWrapper):
         self.reset_infos = self.venv.reset_infos
         lanes = np.arange(self.num_envs)
         self.view.forget(lanes)
-        return self.view.look(slots, [info["objects"] for info in self.venv.reset_infos], lanes)
+        return self.view.observe(slots, [info["objects"] for info in self.venv.reset_infos], lanes)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Acts, and gives objects that are new their rows."""
@@ -67,11 +67,11 @@ class SlotVector(VecEnvWrapper):
         for lane in ended:
             last[lane] = infos[lane]["terminal_observation"]
         lanes = np.arange(self.num_envs)
-        vectors = self.view.look(last, [info["objects"] for info in infos], lanes)
+        vectors = self.view.observe(last, [info["objects"] for info in infos], lanes)
         for lane in ended:
             infos[lane]["terminal_observation"] = vectors[lane].copy()
         if len(ended):
             self.view.forget(ended)
             begun = [self.venv.reset_infos[lane]["objects"] for lane in ended]
-            vectors[ended] = self.view.look(slots[ended], begun, ended)
+            vectors[ended] = self.view.observe(slots[ended], begun, ended)
         return vectors, rewards, dones, infos

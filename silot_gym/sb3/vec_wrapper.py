@@ -88,7 +88,7 @@ class SILOTVecWrapper(VecEnvWrapper):
         self._observer.tracker.reset()
         self.frames = np.asarray(self.venv.reset())
         observed: VecEnvObs
-        observed, slots = self._observer.look(self.frames)
+        observed, slots = self._observer.observe(self.frames)
         self.reset_infos = [
             {**info, "objects": self._observer.info(slots, lane)}
             for lane, info in enumerate(self.venv.reset_infos)
@@ -101,7 +101,7 @@ class SILOTVecWrapper(VecEnvWrapper):
         observed, rewards, dones, infos = self.venv.step_wait()
         self.frames = np.asarray(observed)
         finals = {int(lane): infos[lane]["terminal_observation"] for lane in np.flatnonzero(dones)}
-        observed, slots, ended, last = self._observer.look_through_resets(self.frames, finals)
+        observed, slots, ended, last = self._observer.observe_through_resets(self.frames, finals)
         for lane, info in enumerate(infos):
             info["objects"] = self._observer.info(last, lane)
         for lane, observation in ended.items():

@@ -73,14 +73,14 @@ def test_vectors_are_what_rows_make_of_the_slots(episodes):
             over = dones is None or dones[lane]
             if dones is not None:
                 last = infos[lane]["terminal_observation"] if over else tables[lane]
-                expected = rows.look(last[None], [infos[lane]["objects"]], first)[0]
+                expected = rows.observe(last[None], [infos[lane]["objects"]], first)[0]
             if dones is not None and over:
                 terminal = vector_infos[lane]["terminal_observation"]
                 np.testing.assert_array_equal(terminal, expected)
                 ended += 1
             if over:
                 rows.forget(first)
-                expected = rows.look(tables[lane][None], [begun[lane]["objects"]], first)[0]
+                expected = rows.observe(tables[lane][None], [begun[lane]["objects"]], first)[0]
             np.testing.assert_array_equal(vectors[lane], expected)
             assert vectors[lane] in envs.observation_space
     assert ended == 4
