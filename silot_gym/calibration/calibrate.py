@@ -33,7 +33,7 @@ def calibrate(
         episodes: Rollouts to measure on.
         config: Thresholds.
         background: How much of a background to look for; see `estimate_background`.
-        seed: Of that play.
+        seed: Of the screens that are played again.
 
     Returns:
         A calibration without what needs a trained model; see `Calibration.with_model`.

@@ -65,9 +65,10 @@ class Calibration:
         found = replace(self, num_slots=num_slots)
         played = Checkpoint(model, found)
         if like is not None and like.types is not None:
-            return replace(found, types=carried_over(like, played, episodes, progress=progress))
-        types = types_of_episodes(played, episodes, config, progress=progress)
-        return replace(found, types=types)
+            return replace(
+                found, types=carried_over(like, played, episodes, config, progress=progress)
+            )
+        return replace(found, types=types_of_episodes(played, episodes, config, progress=progress))
 
     def tensors(self) -> dict[str, Tensor]:
         """Its arrays by name; pictures as a palette and indices."""

@@ -131,7 +131,12 @@ def types_of_episodes(
 
 
 def carried_over(
-    old: Checkpoint, new: Checkpoint, episodes: Sequence[Episode], *, progress: bool = False
+    old: Checkpoint,
+    new: Checkpoint,
+    episodes: Sequence[Episode],
+    config: CalibrationConfig = DEFAULTS,
+    *,
+    progress: bool = False,
 ) -> ObjectTypes:
     """The types of one checkpoint, with their numbers and names, as another one sees them.
 
@@ -142,6 +147,7 @@ def carried_over(
         old: Knows types.
         new: Of the same game.
         episodes: What is played.
+        config: Thresholds.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -163,7 +169,7 @@ def carried_over(
                 (slots.boxes[0, rows, :2] + slots.boxes[0, rows, 2:]) / 2
                 for slots, rows in zip((theirs, ours), shown, strict=True)
             ]
-            a, b = closest_pairs(cdist(*middles), DEFAULTS.same_place)
+            a, b = closest_pairs(cdist(*middles), config.same_place)
             a, b = shown[0][a], shown[1][b]
             seen.append(looks(ours.what[0, b], ours.where[0, b, 2:]))
             track.append(first + ours.track_id[0, b])
@@ -174,7 +180,7 @@ def carried_over(
         raise ValueError("expected objects that both checkpoints show, found none")
     _, number, length = np.unique(np.concatenate(track), return_inverse=True, return_counts=True)
     means = _means(points, number, length)
-    projection = _in_units_of_change(points, means[number], DEFAULTS.type_shrinkage)
+    projection = _in_units_of_change(points, means[number], config.type_shrinkage)
     centres = np.full((len(old.types), projection.shape[1]), NOWHERE)
     for category in np.unique(kinds):
         centres[category] = (points[kinds == category] @ projection).mean(0)

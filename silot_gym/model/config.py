@@ -20,7 +20,7 @@ class ModelConfig:
     there is."""
     pixel_size: int = 1
     """Side in the frame's pixels of what the model takes for a pixel: more for games whose objects
-    are large. (What is seen of them is worth more than any prior, and boxes become tiles.)"""
+    are large. (Otherwise the likelihood outweighs the priors, and large objects are split.)"""
     scales: tuple[int, ...] = (1,)
     """Scales at which objects are discovered: at scale 3, cells and anchors are three times as
     large. The paper has one."""
@@ -44,7 +44,8 @@ class ModelConfig:
     head_dims: tuple[int, ...] = (100,)
     """Hidden layers of the heads that predict attributes; two of 100 in the paper."""
     attention_std: float = 6.0
-    """Width of the spatial attention's kernel; 2.4 in the paper, which is blind between cells."""
+    """Width of the spatial attention's kernel; a tenth of the anchor in the paper, which hardly
+    reaches from one cell's centre to the next."""
     object_attention: bool = False
     """Whether objects attend to each other in propagation (the paper: not for Atari)."""
     search_margin: float = 12.0

@@ -1,4 +1,8 @@
-"""Distributions over what changes in a time step, and the distances between them."""
+"""Posterior distributions of objects, and the distances between distributions.
+
+In discovery they are over the attributes themselves; in propagation over the changes of position,
+appearance and depth, and over the size.
+"""
 
 import math
 from collections.abc import Sequence
@@ -39,8 +43,8 @@ class Frozen(NamedTuple):
     """Decisions that are overridden early in training, before the networks are reliable.
 
     Attributes:
-        presence: whether all discovered objects are taken to be present.
-        stay: whether all propagated objects are taken to stay.
+        presence: whether all discovered objects are present with a fixed, high probability.
+        stay: whether all propagated objects stay with that probability.
         size: whether all boxes have, but for noise, the size that they start from.
     """
 

@@ -11,7 +11,7 @@ CELL_SIZE = 12
 RECEPTIVE_FIELD = 31
 """Side in pixels of what the backbone's features of a cell depend on."""
 MARGIN = (RECEPTIVE_FIELD - CELL_SIZE) // 2
-"""Pixels of it before the cell."""
+"""Pixels by which it reaches beyond the cell on the left and at the top."""
 
 
 def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int) -> nn.Sequential:

@@ -170,23 +170,27 @@ class Propagation(nn.Module):
     def _what(self, last: Tensor, known: Tensor, glimpse: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the appearance.
 
-        A gated mixture of what was, what is seen, and what is expected.
+        A gated sum of what was, what the glimpse shows, and what is expected; the gates need not
+        add up to 1.
         """
-        mean, std, keep, write, expect = self.what_head(known).float().chunk(5, -1)  # (B, N, A)
-        keep, write, expect = (
-            _GATE_MAX * (gate + _GATE_BIAS).sigmoid() for gate in (keep, write, expect)
+        mean, std, *gates = self.what_head(known).float().chunk(5, -1)  # (B, N, A) each
+        keep, ignore_glimpse, ignore_expected = (
+            _GATE_MAX * (gate + _GATE_BIAS).sigmoid() for gate in gates
         )
-        what_mean = keep * last + (1 - expect) * mean
-        what_std = (1 - expect) * bounded_std(std)
+        what_mean = keep * last + (1 - ignore_expected) * mean
+        what_std = (1 - ignore_expected) * bounded_std(std)
         if glimpse is not None:
             seen_mean, seen_std = self.what_input_head(glimpse).float().chunk(2, -1)
-            what_mean = what_mean + (1 - write) * seen_mean
-            what_std = what_std + (1 - write) * bounded_std(seen_std)
+            what_mean = what_mean + (1 - ignore_glimpse) * seen_mean
+            what_std = what_std + (1 - ignore_glimpse) * bounded_std(seen_std)
         return what_mean, what_std
 
 
 class RecurrentState(nn.Module):
-    """What an object remembers of its past: a gated recurrent unit over its attributes."""
+    """What an object remembers of its past: a gated recurrent unit over its attributes.
+
+    The authors' code has it; section 3 does not describe it.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

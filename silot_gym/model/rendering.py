@@ -95,8 +95,8 @@ class Renderer(nn.Module):
         """Objects of B streams to frames (B, 3, height, width) in [0, 1] on black."""
         colour, alpha = self.sprites(objects.what)
         alpha = alpha * objects.presence[..., None, None, None]
-        # What is dark hides little, or the opaque rectangle that a sprite is would cover what is
-        # beside it. The brightest texel nearby counts: within an edge, all texels weigh the same.
+        # Dark texels weigh little, so that the black corners of one opaque sprite don't hide the
+        # object beside it. The brightest texel nearby counts: along an edge, all weigh the same.
         brightest = colour.amax(-3).flatten(0, 1)[:, None]  # (B * K, 1, s, s)
         bright = functional.max_pool2d(brightest, 3, 1, 1).view_as(alpha)
         depth = objects.depth[..., None, None, None]

@@ -37,7 +37,8 @@ class StepOutput:
 class SILOT(nn.Module):
     """The whole model. `step` is all that happens in a time step.
 
-    In training mode latents are drawn, in evaluation mode they are their means.
+    In training mode latents are drawn; in evaluation mode they are their means, and presence is its
+    median.
     """
 
     def __init__(self, config: ModelConfig) -> None:

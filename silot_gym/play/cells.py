@@ -14,7 +14,7 @@ _REACH = 2
 
 
 def unexplained_corners(
-    foreground: Tensor, objects: Objects, cell_size: int, margin: float, sure: float
+    foreground: Tensor, objects: Objects, cell_size: int, margin: float, min_presence: float
 ) -> Tensor:
     """Corners of cells near foreground that is outside of all objects.
 
@@ -26,7 +26,7 @@ def unexplained_corners(
         objects: (B, N), tracked.
         cell_size: in pixels.
         margin: pixels by which an object may be larger than its box.
-        sure: presence from which on an object explains the foreground in its box.
+        min_presence: presence from which on an object explains the foreground in its box.
 
     Returns:
         (B, rows + 1, columns + 1) bool.
@@ -34,7 +34,7 @@ def unexplained_corners(
     height, width = foreground.shape[-2:]
     x, y = objects.position.unbind(-1)
     half_x, half_y = (objects.size / 2 + margin).unbind(-1)
-    there = (objects.presence >= sure).float()[..., None]
+    there = (objects.presence >= min_presence).float()[..., None]
     explained = (there * span_mask(y, half_y, height)).mT @ span_mask(x, half_x, width)
     left = foreground * explained.eq_(0).byte()  # (B, height, width)
     before = cell_size // 2

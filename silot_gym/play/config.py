@@ -36,10 +36,11 @@ class PlayConfig:
     """Frames without change after which a pixel of an unknown room is background."""
 
     skip_explained: bool = True
-    """Whether discovery looks only at cells near foreground that no tracked object explains. It
-    then does not know of the tracked objects: what it knows of them hides others beside them."""
+    """Whether discovery looks only at cells near foreground that no tracked object explains. Its
+    top-down attention is then zero: with it, small objects beside tracked ones are missed."""
     explained_presence: float = 0.5
-    """Presence from which on a tracked object explains the foreground in its box."""
+    """Presence from which on a tracked object explains the foreground in its box, and may have
+    fragments."""
     explained_margin: float = 1.0
     """Pixels, of the model, by which an object may be larger than its box."""
     dense_cells: int = 36

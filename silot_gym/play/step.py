@@ -28,7 +28,6 @@ class PlayStep(nn.Module):
     def __init__(self, model: SILOT, play: PlayConfig) -> None:
         super().__init__()
         self.model, self.play = model, play
-        self.eval()
 
     @property
     def config(self) -> Any:
@@ -97,7 +96,7 @@ class PlayStep(nn.Module):
         )
 
     def _features(self, image: Tensor, corners: Tensor) -> Tensor:
-        """Features of cells (B, C, F), of those away from the corners of any value."""
+        """Features of cells, (B, C, F). Those of cells away from the corners are arbitrary."""
         rows, columns = grid_size(image)
         cells = len(image) * rows * columns
         # On a GPU a loop over neighbourhoods would take longer than all cells at once.

@@ -32,7 +32,7 @@ class SlotTracker:
         num_slots: K, the most objects that are tracked in a lane.
         what_dim: A, the length of an object's appearance.
         types: those of the checkpoint.
-        steps: frames of all lanes together since all were reset together.
+        steps: calls that have moved all lanes on since all were reset together.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class SlotTracker:
 
     @torch.inference_mode()
     def predict(self) -> Slots:
-        """Moves all objects on as the learned prior has it, without a frame (section 3.4).
+        """Moves all objects on as the learned prior has it, without a frame (section 3.8).
 
         Returns:
             The slots of all lanes, with the boxes of the latents.

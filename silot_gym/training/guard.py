@@ -14,12 +14,12 @@ class DivergenceGuard:
     Attributes:
         first_loss: nats a frame before the first update; NaN until the first look.
         steps_back: how often the training went back to a save.
-        most: how often it may.
+        max_steps_back: how often it may.
     """
 
     first_loss: float = math.nan
     steps_back: int = 0
-    most: int = 3
+    max_steps_back: int = 3
 
     def broken(self, loss: float) -> bool:
         """Whether a loss a frame, the highest since the last look, is an explosion or NaN."""

@@ -84,7 +84,7 @@ def fit(
     """Fit a model to clips. It ends with its last weights.
 
     (While presence, stay and size are frozen, the validation loss may be lower than ever after: a
-    model that was best by it took boxers to pieces.)
+    model that was best by it split boxers into parts.)
 
     If the folder holds the resume file of an interrupted training, that one goes on. It ends with
     the same weights as one that was never interrupted, on the same machine and CPU.

@@ -89,6 +89,16 @@ class TrainingState:
                     f"{self.settings.get(name)} was asked for: resume with the same settings, or "
                     "choose another --out"
                 )
+        try:
+            self._take(content)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+            raise TrainingError(
+                f"{path} does not hold a training of this version: delete it to train from the "
+                "start on the same rollouts"
+            ) from None
+
+    def _take(self, content: dict[str, Any]) -> None:
+        """Take over what a file holds."""
         self.objective.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         places = content["places"]
@@ -116,10 +126,10 @@ class TrainingState:
             TrainingError: it has happened too often.
         """
         step, times = self.step, self.guard.steps_back + 1
-        if times > self.guard.most:
+        if times > self.guard.max_steps_back:
             raise TrainingError(
-                f"the loss was {loss:.3g} nats by step {step}, after {self.guard.most} returns to "
-                "an earlier save: try a lower --learning-rate"
+                f"the loss was {loss:.3g} nats by step {step}, after {times - 1} returns to an "
+                "earlier save: try a lower --learning-rate"
             )
         self.load()
         self.guard.steps_back = times
