@@ -3,11 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from silot_gym.background import Background, Region
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class PlayConfig:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
-    presence_threshold: float = 0.4
+    presence_threshold: Share = 0.4
     """Presence in [0, 1] from which on a slot counts as an object. Below one half, since the
     presence of a track that was in doubt once does not rise again."""
 
@@ -30,39 +34,39 @@ class PlayConfig:
     """Whether small things that are always there are taken for background."""
     online_background: bool = True
     """Whether the background of unknown rooms, and of known ones in other colours, is learned."""
-    recoloured_share: float = 0.02
+    recoloured_share: Share = 0.02
     """Share of a frame's pixels that have to show the background in other colours to count."""
-    static_frames: int = 8
+    static_frames: Count = 8
     """Frames without change after which a pixel of an unknown room is background."""
 
     skip_explained: bool = True
     """Whether discovery looks only at cells near foreground that no tracked object explains. Its
     top-down attention is then zero: with it, small objects beside tracked ones are missed."""
-    explained_presence: float = 0.5
+    explained_presence: Share = 0.5
     """Presence from which on a tracked object explains the foreground in its box, and may have
     fragments."""
-    explained_margin: float = 1.0
+    explained_margin: Length = 1.0
     """Pixels, of the model, by which an object may be larger than its box."""
-    dense_cells: int = 36
+    dense_cells: Count = 36
     """Cells of a full pass of discovery that take as long as the neighbourhood of one corner. It
     decides which of the two is done, and nothing else."""
 
     fit_boxes: bool = True
     """Whether boxes are fitted to the foreground inside them. Sprites are opaque on black, so that
     nothing but a prior makes the model's own boxes tight."""
-    part_share: float = 0.35
+    part_share: Annotated[float, Field(ge=0, le=1)] = 0.35
     """A part of an object that is apart from its largest part has at least this share of that one's
     pixels: a stripe does, a dot beside a ghost does not."""
-    duplicate_iou: float | None = 0.5
+    duplicate_iou: Share | None = 0.5
     """Intersection over union of fitted boxes from which on two objects are one; None for never."""
-    fragment_overlap: float | None = 0.25
+    fragment_overlap: Share | None = 0.25
     """Share of a discovered object's box that lies on a tracked object, from which on it is a
     fragment of that one (a boxer's arm) and left out; None for never."""
 
-    relink_distance: float | None = 30.0
+    relink_distance: Length | None = 30.0
     """Farthest that an object may jump between frames and keep its identity, where propagation
     loses it and discovery finds it in the same step; None for never."""
-    vote_decay: float = 0.9
+    vote_decay: Share = 0.9
     """What a frame's vote for a track's type is worth one frame later."""
 
     engine: Literal["torchscript", "torch"] = "torchscript"
