@@ -26,6 +26,7 @@ from silot_gym.calibration.config import DEFAULTS
 from silot_gym.calibration.types import Sightings, find_types, sightings
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.evaluation.held_out import summary
+from silot_gym.evaluation.memory_truth import MEMORY_GAMES
 from silot_gym.evaluation.tracks import iou
 from silot_gym.object_types import ObjectTypes, TypeVotes, looks
 from silot_gym.play.config import PlayConfig
@@ -34,16 +35,6 @@ from silot_gym.programs import run
 from silot_gym.rollouts import collect, split
 from silot_gym.slots import Slots
 
-GAMES = (
-    "Asteroids",
-    "Boxing",
-    "Breakout",
-    "Carnival",
-    "Freeway",
-    "MsPacman",
-    "Pong",
-    "SpaceInvaders",
-)
 LEAST_IOU = 0.5
 """From which on a slot shows an object of the truth."""
 
@@ -57,7 +48,7 @@ class Args:
     the space in which our types are found (`kmeans_ours`).
     """
 
-    games: tuple[str, ...] = GAMES
+    games: tuple[str, ...] = MEMORY_GAMES
     """Games with a bundled checkpoint and memory truth."""
     truth: Path = Path("benchmarks/data")
     """Folder of memory truth."""

@@ -19,21 +19,11 @@ from tqdm import tqdm
 
 from silot_gym.checkpoint import Checkpoint, write_atomically
 from silot_gym.evaluation.held_out import summary
-from silot_gym.evaluation.memory_truth import load_memory_truth, score_memory
+from silot_gym.evaluation.memory_truth import MEMORY_GAMES, load_memory_truth, score_memory
 from silot_gym.evaluation.trackers import slot_tracks
 from silot_gym.play.config import PlayConfig
 from silot_gym.programs import processor, run
 
-GAMES = (
-    "Asteroids",
-    "Boxing",
-    "Breakout",
-    "Carnival",
-    "Freeway",
-    "MsPacman",
-    "Pong",
-    "SpaceInvaders",
-)
 SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "as it ships": {},
     "HUD not ignored": {"ignore_hud": False},
@@ -58,7 +48,7 @@ class Args:
     that are in the file already, of other games or switches, stay there.
     """
 
-    games: tuple[str, ...] = GAMES
+    games: tuple[str, ...] = MEMORY_GAMES
     """Games with a bundled checkpoint and memory truth."""
     switches: tuple[str, ...] = tuple(SWITCHES)
     """What to switch off."""

@@ -157,12 +157,17 @@ def main(args: Args) -> None:
         "versions": {package: version(package) for package in packages},
     }
     model = model.cpu().eval().requires_grad_(False)
-    Checkpoint(model, calibration, args.play, origin).save(out)
-    rounded = Checkpoint.load(out)
-    calibration = rounded.calibration.with_model(
-        rounded.model, episodes["validation"], args.calibration, like=start, progress=args.progress
+    # What is saved is what is looked at.
+    model.load_state_dict({name: weight.half() for name, weight in model.state_dict().items()})
+    calibration = calibration.with_model(
+        model,
+        episodes["validation"],
+        args.calibration,
+        play=args.play,
+        like=start,
+        progress=args.progress,
     )
-    replace(rounded, calibration=calibration).save(out)
+    Checkpoint(model, calibration, args.play, origin).save(out)
     _score(Checkpoint.load(out), episodes["test"], out, game, command, args)
 
 

@@ -12,6 +12,7 @@ from silot_gym.background import Background
 from silot_gym.calibration.config import DEFAULTS, CalibrationConfig
 from silot_gym.frames import FrameConfig
 from silot_gym.object_types import ObjectTypes
+from silot_gym.play.config import PlayConfig
 
 if TYPE_CHECKING:
     from silot_gym.checkpoint import Checkpoint
@@ -44,6 +45,7 @@ class Calibration:
         episodes: "Sequence[Episode]",
         config: CalibrationConfig = DEFAULTS,
         *,
+        play: PlayConfig = PlayConfig(),
         like: "Checkpoint | None" = None,
         progress: bool = False,
     ) -> "Calibration":
@@ -53,6 +55,7 @@ class Calibration:
             model: in evaluation mode.
             episodes: that the model was not trained on.
             config: thresholds.
+            play: how the model will be played.
             like: a checkpoint of the same game whose types keep their numbers and names.
             progress: whether to show a progress bar.
         """
@@ -61,9 +64,9 @@ class Calibration:
         from silot_gym.calibration.types import carried_over, types_of_episodes
         from silot_gym.checkpoint import Checkpoint
 
-        num_slots = choose_num_slots(Checkpoint(model, self), episodes, config)
+        num_slots = choose_num_slots(Checkpoint(model, self, play), episodes, config)
         found = replace(self, num_slots=num_slots)
-        played = Checkpoint(model, found)
+        played = Checkpoint(model, found, play)
         if like is not None and like.types is not None:
             return replace(
                 found, types=carried_over(like, played, episodes, config, progress=progress)

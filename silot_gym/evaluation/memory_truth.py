@@ -19,6 +19,17 @@ from scipy.optimize import linear_sum_assignment
 from silot_gym.evaluation.tracking import tracking_metrics
 from silot_gym.evaluation.tracks import Tracks, iou, paired
 
+MEMORY_GAMES = (
+    "Asteroids",
+    "Boxing",
+    "Breakout",
+    "Carnival",
+    "Freeway",
+    "MsPacman",
+    "Pong",
+    "SpaceInvaders",
+)
+"""Games with a bundled checkpoint and memory truth."""
 MEMORY_METRICS = ("MOTA", "HOTA", "IDF1", "precision", "recall", "F1", "count_error")
 
 _IOU = 0.5  # of a match
