@@ -41,18 +41,18 @@ class MemoryObjects(gym.ObservationWrapper[Any, Any, Any]):
         self._memory = importlib.import_module(f"ocatari.ram.{game.lower()}")
         counts: dict[str, int] = self._memory.MAX_NB_OBJECTS
         self.categories = [name for name in counts if name not in STATIC.get(game, ())]
-        self.most = np.array([counts[name] for name in self.categories])
+        self.max_count = np.array([counts[name] for name in self.categories])
         height, width = (env.observation_space.shape or ())[:2]
         self._extent = np.array([width, height], np.float32)
         low = np.array([0, 0, 0, 0, 0, -1, -1], np.float32)
-        rows = int(self.most.sum())
+        rows = int(self.max_count.sum())
         self.observation_space = Box(np.tile(low, (rows, 1)), np.ones((rows, 7), np.float32))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Forgets all objects, then reads those of the first frame."""
-        rows = int(self.most.sum())
+        rows = int(self.max_count.sum())
         self._objects = self._memory._init_objects_ram(False)
         self._ids, self._next_id = np.full(rows, -1), 0
         self._centre = np.zeros((rows, 2), np.float32)
@@ -70,8 +70,8 @@ class MemoryObjects(gym.ObservationWrapper[Any, Any, Any]):
         self._memory._detect_objects_ram(self._objects, ram, False)
         rows = len(self._ids)
         boxes, category = np.zeros((rows, 4), np.float32), np.full(rows, -1)
-        free = np.cumsum(self.most) - self.most  # the next row of each category
-        end = np.cumsum(self.most)
+        free = np.cumsum(self.max_count) - self.max_count  # the next row of each category
+        end = np.cumsum(self.max_count)
         for thing in self._objects:
             if thing.category not in self.categories:
                 continue
@@ -107,7 +107,7 @@ class MemoryVecWrapper(VecEnvWrapper):
         """Wraps environments of one game."""
         super().__init__(venv)
         self.slot_layout = LAYOUT
-        self.types = SimpleNamespace(most=venv.get_attr("most", 0)[0])
+        self.types = SimpleNamespace(max_count=venv.get_attr("max_count", 0)[0])
 
     def reset(self) -> VecEnvObs:
         """Starts all episodes."""
