@@ -8,7 +8,7 @@ from torch import Tensor
 from silot_gym.objects import Objects
 
 
-def select(propagated: Objects, discovered: Objects, nms_iou: float) -> Objects:
+def select(propagated: Objects, discovered: Objects, nms_iou: float) -> tuple[Objects, Tensor]:
     """The most present of the propagated and discovered objects (section 3.5 of the paper).
 
     A propagated object that is kept keeps its slot; the slots of the others are filled with
@@ -24,7 +24,8 @@ def select(propagated: Objects, discovered: Objects, nms_iou: float) -> Objects:
         nms_iou: intersection over union from which on boxes overlap too much.
 
     Returns:
-        Objects (B, K). Discovered ones have `track_id` -1.
+        Objects (B, K), of which discovered ones have `track_id` -1; and for each the row (B, K) that
+        it has among the propagated and then the discovered objects.
     """
     presence = torch.cat([propagated.presence, discovered.presence], 1)  # (B, K + C)
     boxes = torch.cat([propagated.boxes, discovered.boxes], 1)  # (B, K + C, 4)
@@ -32,7 +33,7 @@ def select(propagated: Objects, discovered: Objects, nms_iou: float) -> Objects:
     suppressed = non_maximum(boxes, presence, nms_iou, first=num_slots)  # (B, C)
     discovered = replace(discovered, presence=discovered.presence.masked_fill(suppressed, 0))
     source = _source(propagated.presence.detach(), discovered.presence.detach())  # (B, K)
-    return Objects.concatenate([propagated, discovered], 1).take(source)
+    return Objects.concatenate([propagated, discovered], 1).take(source), source
 
 
 @torch.no_grad()

@@ -98,7 +98,7 @@ class SILOT(nn.Module):
         if not discover:
             return StepOutput(kept, before, propagated, latents)
         discovered, discovered_latents = self.discovery(image, propagated, frozen)
-        objects = select(kept, discovered, self.config.nms_iou)
+        objects, _ = select(kept, discovered, self.config.nms_iou)
         return StepOutput(objects, before, propagated, latents, discovered, discovered_latents)
 
     def propagate(

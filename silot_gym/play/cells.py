@@ -6,44 +6,56 @@ from torch.nn import functional
 
 from silot_gym.model.discovery import Discovery
 from silot_gym.model.networks import CELL_SIZE, MARGIN, RECEPTIVE_FIELD
-from silot_gym.objects import Objects
 from silot_gym.play.foreground import span_mask
 
 _REACH = 2
 """How far, in cells, the fused features of a cell look: two convolutions of 3 x 3."""
 
 
-def unexplained_corners(
-    foreground: Tensor, objects: Objects, cell_size: int, margin: float, min_presence: float
+def covered(
+    boxes: Tensor, counted: Tensor, margin: float, height: int, width: int
 ) -> Tensor:
-    """Corners of cells near foreground that is outside of all objects.
+    """By how many boxes each pixel is covered.
+
+    Args:
+        boxes: (B, N, 4) in pixels.
+        counted: (B, N) bool, which of them count.
+        margin: pixels by which boxes are enlarged on each side.
+        height: of the frame.
+        width: likewise.
+
+    Returns:
+        (B, height, width) float32.
+    """
+    begin, end = boxes[..., :2], boxes[..., 2:]
+    x, y = ((begin + end) / 2).unbind(-1)
+    half_x, half_y = ((end - begin) / 2 + margin).unbind(-1)
+    rows = counted.float()[..., None] * span_mask(y, half_y, height)
+    return rows.mT @ span_mask(x, half_x, width)
+
+
+def lit_corners(brightness: Tensor, cell_size: int) -> Tensor:
+    """Corners of cells near pixels that are not black.
 
     A cell's object may have its centre half a cell outside of it, so that each of the four cells
     around a corner may own what is near it.
 
     Args:
-        foreground: (B, height, width) uint8, 1 or 0.
-        objects: (B, N), tracked.
+        brightness: (B, height, width) in [0, 1].
         cell_size: in pixels.
-        margin: pixels by which an object may be larger than its box.
-        min_presence: presence from which on an object explains the foreground in its box.
 
     Returns:
         (B, rows + 1, columns + 1) bool.
     """
-    height, width = foreground.shape[-2:]
-    x, y = objects.position.unbind(-1)
-    half_x, half_y = (objects.size / 2 + margin).unbind(-1)
-    there = (objects.presence >= min_presence).float()[..., None]
-    explained = (there * span_mask(y, half_y, height)).mT @ span_mask(x, half_x, width)
-    left = foreground * explained.eq_(0).byte()  # (B, height, width)
+    lit = (brightness > 0).byte()
+    height, width = lit.shape[-2:]
     before = cell_size // 2
     right, below = (before + cell_size - 1 - (side - 1) % cell_size for side in (width, height))
-    left = functional.pad(left, (before, right, before, below))
-    rows, columns = left.shape[1] // cell_size, left.shape[2] // cell_size
+    lit = functional.pad(lit, (before, right, before, below))
+    rows, columns = lit.shape[1] // cell_size, lit.shape[2] // cell_size
     # Whole rows first, and as bytes: several times as fast as `any`.
-    left = left.view(-1, rows, cell_size, columns * cell_size).amax(2)
-    return left.view(-1, rows, columns, cell_size).amax(-1).bool()
+    lit = lit.view(-1, rows, cell_size, columns * cell_size).amax(2)
+    return lit.view(-1, rows, columns, cell_size).amax(-1).bool()
 
 
 def features_near(discovery: Discovery, image: Tensor, corners: Tensor) -> Tensor:

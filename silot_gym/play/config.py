@@ -59,7 +59,7 @@ class PlayConfig:
     pixels: a stripe does, a dot beside a ghost does not."""
     duplicate_iou: Share | None = 0.5
     """Intersection over union of fitted boxes from which on two objects are one; None for never."""
-    fragment_overlap: Share | None = 0.25
+    fragment_overlap: Share | None = 0.8
     """Share of a discovered object's box that lies on a tracked object, from which on it is a
     fragment of that one (a boxer's arm) and left out; None for never."""
 

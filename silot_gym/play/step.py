@@ -9,13 +9,13 @@ from torch.nn import functional
 from silot_gym.model import SILOT
 from silot_gym.model.networks import CELL_SIZE, cell_origins, grid_size
 from silot_gym.model.rendering import downsample
-from silot_gym.model.selection import select
+from silot_gym.model.selection import non_maximum, select
 from silot_gym.objects import Objects, compact_indices
-from silot_gym.play.cells import features_near, unexplained_corners
+from silot_gym.play.cells import covered, features_near, lit_corners
 from silot_gym.play.config import PlayConfig
 from silot_gym.play.engine import traced
 from silot_gym.play.foreground import fit_boxes, touched_pixels
-from silot_gym.play.suppression import suppress_duplicates, suppress_fragments
+from silot_gym.play.fragments import touches
 
 
 class PlayStep(nn.Module):
@@ -51,13 +51,19 @@ class PlayStep(nn.Module):
         image = self.model.downsample(frame)
         active = self.model.active_slots(previous)
         propagated, objects = self._propagate(previous, active, image)
+        tracked = self._boxes(propagated, foreground)
+        boxes = tracked.new_zeros(*objects.presence.shape, 4)
+        boxes = boxes.scatter(1, active[..., None].expand_as(tracked), tracked)
+        if self.play.skip_explained:
+            frame, foreground = self._unexplained(frame, foreground, propagated, tracked)
+            image = self.model.downsample(frame)
         discovered = self._discover(image, propagated)
         if discovered is not None:
-            objects = self._select(objects, discovered)
-        boxes = self.model.boxes(objects)
-        if self.play.fit_boxes:
-            boxes = self._fit_boxes(objects, boxes, foreground)
-        return self._suppress(objects, boxes), boxes
+            found = self._boxes(discovered, foreground)
+            objects, boxes = self._select(objects, boxes, discovered, found)
+        if self.play.duplicate_iou is not None:
+            objects = self._suppress(objects, boxes)
+        return objects, boxes
 
     @traced
     def _propagate(
@@ -68,20 +74,29 @@ class PlayStep(nn.Module):
         propagated, _ = self.model.propagate(previous.take(active), image)
         return propagated, previous.masked(previous.presence.new_zeros(1)).put(active, propagated)
 
+    @traced
+    def _unexplained(
+        self, frame: Tensor, foreground: Tensor, objects: Objects, boxes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """A frame and its foreground outside of the boxes (B, N, 4) of objects (B, N)."""
+        explaining = objects.presence >= self.play.explained_presence
+        margin = self.play.explained_margin * self.model.config.pixel_size
+        outside = covered(boxes, explaining, margin, *foreground.shape[-2:]).eq_(0)
+        return frame * outside[:, None], foreground & outside.bool()
+
     def _discover(self, image: Tensor, propagated: Objects) -> Objects | None:
-        """What is new, (B, C); None where there is nothing to look at."""
+        """What is not among propagated objects (B, N), (B, C); None where nothing is to be seen."""
         if not self.play.skip_explained:
             discovered: Objects = self.model.discovery(image, propagated)[0]
             return discovered
         found = []
-        foreground = (image.amax(1) > 0).view(torch.uint8)
         for scale in self.model.config.scales:
-            corners = self._unexplained(foreground, propagated, CELL_SIZE * scale)
+            picture = downsample(image, scale)
+            corners = self._lit_corners(picture)
             wanted = functional.max_pool2d(corners.float(), 2, 1).flatten(1) > 0  # (B, C)
             cells = compact_indices(wanted)  # (B, N)
             if not cells.numel():
                 continue
-            picture = downsample(image, scale)
             features = self._features(picture, corners)
             rows, columns = grid_size(picture)
             origins = cell_origins(rows, columns, image.device)
@@ -89,11 +104,8 @@ class PlayStep(nn.Module):
         return Objects.concatenate(found, 1) if found else None
 
     @traced
-    def _unexplained(self, foreground: Tensor, objects: Objects, cell_size: int) -> Tensor:
-        play = self.play
-        return unexplained_corners(
-            foreground, objects, cell_size, play.explained_margin, play.explained_presence
-        )
+    def _lit_corners(self, image: Tensor) -> Tensor:
+        return lit_corners(image.amax(1), CELL_SIZE)
 
     def _features(self, image: Tensor, corners: Tensor) -> Tensor:
         """Features of cells, (B, C, F). Those of cells away from the corners are arbitrary."""
@@ -121,11 +133,31 @@ class PlayStep(nn.Module):
         return objects.masked(wanted.gather(1, cells)).rescaled(scale)
 
     @traced
-    def _select(self, propagated: Objects, discovered: Objects) -> Objects:
-        return select(propagated, discovered, self.model.config.nms_iou)
+    def _select(
+        self, tracked: Objects, boxes: Tensor, discovered: Objects, found: Tensor
+    ) -> tuple[Objects, Tensor]:
+        """Objects (B, K) and their boxes, chosen of tracked ones (B, K) and discovered ones."""
+        play = self.play
+        if play.fragment_overlap is not None:
+            whole = tracked.presence >= play.explained_presence
+            reach = (play.explained_margin + 0.5) * self.model.config.pixel_size
+            fragment = touches(found, boxes, whole, reach, play.fragment_overlap)
+            discovered = discovered.masked(~fragment)
+        objects, source = select(tracked, discovered, self.model.config.nms_iou)
+        return objects, torch.cat([boxes, found], 1).take_along_dim(source[..., None], 1)
 
-    def _fit_boxes(self, objects: Objects, boxes: Tensor, foreground: Tensor) -> Tensor:
-        """Boxes (B, K, 4), those of present objects fitted to the foreground."""
+    @traced
+    def _suppress(self, objects: Objects, boxes: Tensor) -> Objects:
+        """Objects without duplicates: those whose box overlaps that of a more present one."""
+        assert self.play.duplicate_iou is not None
+        duplicate = non_maximum(boxes, objects.presence, self.play.duplicate_iou)
+        return objects.masked(~duplicate)
+
+    def _boxes(self, objects: Objects, foreground: Tensor) -> Tensor:
+        """Boxes (B, N, 4) in the frame's pixels, those of present objects fitted if wanted."""
+        boxes = self.model.boxes(objects)
+        if not self.play.fit_boxes:
+            return boxes
         present = compact_indices(objects.presence > 0)[..., None]
         if not present.numel():
             return boxes
@@ -140,15 +172,3 @@ class PlayStep(nn.Module):
         self, boxes: Tensor, foreground: Tensor, first: Tensor, count: Tensor, offset: Tensor
     ) -> Tensor:
         return fit_boxes(boxes, foreground, first, count, offset, self.play.part_share)
-
-    @traced
-    def _suppress(self, objects: Objects, boxes: Tensor) -> Objects:
-        """Objects without fragments and duplicates."""
-        play = self.play
-        if play.fragment_overlap is not None:
-            objects = suppress_fragments(
-                objects, boxes, play.fragment_overlap, play.explained_presence
-            )
-        if play.duplicate_iou is not None:
-            objects = suppress_duplicates(objects, boxes, play.duplicate_iou)
-        return objects
