@@ -50,29 +50,36 @@ class PlayStep(nn.Module):
         """
         image = self.model.downsample(frame)
         active = self.model.active_slots(previous)
-        propagated, objects = self._propagate(previous, active, image)
-        tracked = self._boxes(propagated, foreground)
-        boxes = tracked.new_zeros(*objects.presence.shape, 4)
-        boxes = boxes.scatter(1, active[..., None].expand_as(tracked), tracked)
+        propagated = self._propagate(previous, active, image)
+        propagated, tracked = self._fit(propagated, foreground)
         if self.play.skip_explained:
             frame, foreground = self._unexplained(frame, foreground, propagated, tracked)
             image = self.model.downsample(frame)
         discovered = self._discover(image, propagated)
+        objects, boxes = self._in_slots(previous, active, propagated, tracked)
         if discovered is not None:
-            found = self._boxes(discovered, foreground)
+            discovered, found = self._fit(discovered, foreground)
             objects, boxes = self._select(objects, boxes, discovered, found)
         if self.play.duplicate_iou is not None:
             objects = self._suppress(objects, boxes)
         return objects, boxes
 
     @traced
-    def _propagate(
-        self, previous: Objects, active: Tensor, image: Tensor
-    ) -> tuple[Objects, Objects]:
-        """Objects in the active slots (B, N) in this frame, and all slots (B, K) with them."""
-        previous = self.model.without_faint(previous)
-        propagated, _ = self.model.propagate(previous.take(active), image)
-        return propagated, previous.masked(previous.presence.new_zeros(1)).put(active, propagated)
+    def _propagate(self, previous: Objects, active: Tensor, image: Tensor) -> Objects:
+        """Objects in the active slots (B, N) of the last frame, in this frame."""
+        before = self.model.without_faint(previous).take(active)
+        propagated: Objects = self.model.propagate(before, image)[0]
+        return propagated
+
+    @traced
+    def _in_slots(
+        self, previous: Objects, active: Tensor, propagated: Objects, tracked: Tensor
+    ) -> tuple[Objects, Tensor]:
+        """All slots (B, K) and their boxes, with propagated objects (B, N) in the active ones."""
+        nothing = previous.presence.new_zeros(1)
+        boxes = tracked.new_zeros(*previous.presence.shape, 4)
+        boxes = boxes.scatter(1, active[..., None].expand_as(tracked), tracked)
+        return previous.masked(nothing).put(active, propagated), boxes
 
     @traced
     def _unexplained(
@@ -153,22 +160,30 @@ class PlayStep(nn.Module):
         duplicate = non_maximum(boxes, objects.presence, self.play.duplicate_iou)
         return objects.masked(~duplicate)
 
-    def _boxes(self, objects: Objects, foreground: Tensor) -> Tensor:
-        """Boxes (B, N, 4) in the frame's pixels, those of present objects fitted if wanted."""
+    def _fit(self, objects: Objects, foreground: Tensor) -> tuple[Objects, Tensor]:
+        """Objects and their boxes (B, N, 4) in the frame's pixels, fitted to the foreground.
+
+        Where there is no foreground in an object's box, the object is absent: a black sprite on
+        black ground costs the model nothing.
+        """
         boxes = self.model.boxes(objects)
         if not self.play.fit_boxes:
-            return boxes
-        present = compact_indices(objects.presence > 0)[..., None]
+            return objects, boxes
+        present = compact_indices(objects.presence > 0)
         if not present.numel():
-            return boxes
-        chosen = boxes.take_along_dim(present, 1)
+            return objects, boxes
+        index = present[..., None].expand(-1, -1, 4)
+        chosen = boxes.gather(1, index)
         first, count = touched_pixels(chosen, *foreground.shape[1:])
         offset = torch.arange(max(1.0, float(count.detach().max())), device=boxes.device)
-        fitted = self._fit(chosen, foreground.view(torch.uint8), first, count, offset)
-        return boxes.scatter(1, present.expand_as(fitted), fitted)
+        fitted, some = self._fit_boxes(
+            chosen, foreground.view(torch.uint8), first, count, offset
+        )
+        there = torch.zeros_like(objects.presence).scatter(1, present, some.float())
+        return objects.masked(there), boxes.scatter(1, index, fitted)
 
     @traced
-    def _fit(
+    def _fit_boxes(
         self, boxes: Tensor, foreground: Tensor, first: Tensor, count: Tensor, offset: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         return fit_boxes(boxes, foreground, first, count, offset, self.play.part_share)
