@@ -24,8 +24,8 @@ def select(propagated: Objects, discovered: Objects, nms_iou: float) -> tuple[Ob
         nms_iou: intersection over union from which on boxes overlap too much.
 
     Returns:
-        Objects (B, K), of which discovered ones have `track_id` -1; and for each the row (B, K) that
-        it has among the propagated and then the discovered objects.
+        Objects (B, K), of which discovered ones have `track_id` -1; and for each its row (B, K)
+        among the propagated and then the discovered objects.
     """
     presence = torch.cat([propagated.presence, discovered.presence], 1)  # (B, K + C)
     boxes = torch.cat([propagated.boxes, discovered.boxes], 1)  # (B, K + C, 4)

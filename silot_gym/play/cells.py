@@ -12,9 +12,7 @@ _REACH = 2
 """How far, in cells, the fused features of a cell look: two convolutions of 3 x 3."""
 
 
-def covered(
-    boxes: Tensor, counted: Tensor, margin: float, height: int, width: int
-) -> Tensor:
+def covered(boxes: Tensor, counted: Tensor, margin: float, height: int, width: int) -> Tensor:
     """By how many boxes each pixel is covered.
 
     Args:

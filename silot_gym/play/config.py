@@ -40,10 +40,10 @@ class PlayConfig:
     """Frames without change after which a pixel of an unknown room is background."""
 
     skip_explained: bool = True
-    """Whether discovery looks only at cells near foreground that no tracked object explains. Its
+    """Whether discovery sees only what no tracked object explains, and looks only near it. Its
     top-down attention is then zero: with it, small objects beside tracked ones are missed."""
     explained_presence: Share = 0.5
-    """Presence from which on a tracked object explains the foreground in its box, and may have
+    """Presence from which on a tracked object explains what is in its box, and may have
     fragments."""
     explained_margin: Length = 1.0
     """Pixels, of the model, by which an object may be larger than its box."""
@@ -59,14 +59,17 @@ class PlayConfig:
     pixels: a stripe does, a dot beside a ghost does not."""
     duplicate_iou: Share | None = 0.5
     """Intersection over union of fitted boxes from which on two objects are one; None for never."""
-    fragment_overlap: Share | None = 0.8
+    fragment_overlap: Share | None = 0.25
     """Share of a discovered object's box that lies on a tracked object, from which on it is a
-    fragment of that one (a boxer's arm) and left out; None for never."""
+    fragment of that one (a boxer's arm) and left out; None for no fragments at all."""
+    fragment_size: Share = 0.8
+    """What touches a tracked object and is smaller than this share of it is a fragment, too: what
+    is left of an object that propagation has not quite followed."""
 
     relink_distance: Length | None = 30.0
     """Farthest that an object may jump between frames and keep its identity, where propagation
     loses it and discovery finds it in the same step; None for never."""
-    vote_decay: Share = 0.9
+    vote_decay: Share = 0.7
     """What a frame's vote for a track's type is worth one frame later."""
 
     engine: Literal["torchscript", "torch"] = "torchscript"

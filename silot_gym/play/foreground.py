@@ -31,7 +31,7 @@ def fit_boxes(
     count: Tensor,
     offset: Tensor,
     part_share: float,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """The smallest boxes around the foreground in the pixels that boxes touch.
 
     A sprite is opaque, so that a box that is too large costs its object nothing where there is
@@ -48,8 +48,7 @@ def fit_boxes(
         part_share: see `PlayConfig`.
 
     Returns:
-        (B, N, 4) boxes along the edges of pixels, as they were where they touch no foreground; and
-        (B, N) bool, which ones touch some.
+        (B, N, 4) boxes along the edges of pixels; as they were where they touch no foreground.
     """
     shown = foreground.float()
     x, y = (first + count / 2).unbind(-1)
@@ -65,8 +64,7 @@ def fit_boxes(
     belongs = _large_parts(counts * (offset < count[..., None]), part_share)  # (B, N, 2, s)
     begin = first + torch.where(belongs, offset, offset.shape[0]).amin(-1)
     end = first + torch.where(belongs, offset + 1, 0).amax(-1)
-    some = belongs.any(-1).all(-1)
-    return torch.cat([begin, end], -1).where(some[..., None], boxes), some
+    return torch.cat([begin, end], -1).where(belongs.any(-1).all(-1, keepdim=True), boxes)
 
 
 def _large_parts(counts: Tensor, part_share: float) -> Tensor:

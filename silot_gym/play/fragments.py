@@ -4,26 +4,25 @@ import torch
 from torch import Tensor
 
 
-def touches(discovered: Tensor, tracked: Tensor, whole: Tensor, reach: float, share: float) -> Tensor:
-    """Which discovered boxes touch a tracked one that is much larger.
+def is_fragment(
+    discovered: Tensor, tracked: Tensor, overlap: float, size: float, reach: float
+) -> Tensor:
+    """Which discovered boxes are around a part of what a tracked box is around.
 
     Args:
-        discovered: (B, C, 4).
+        discovered: (B, C, 4) boxes (x0, y0, x1, y1).
         tracked: (B, K, 4).
-        whole: (B, K) bool, which tracked objects count.
-        reach: the largest distance between boxes, along both axes, that counts as touching.
-        share: of the tracked box's area, below which a discovered one is much smaller.
+        overlap: a discovered box is a fragment if more than this share of its area lies on the
+            tracked one,
+        size: or if its area is less than this share of the tracked one's, and the two touch:
+        reach: along both axes they are no farther apart than this.
 
     Returns:
-        (B, C) bool.
+        (B, C, K) bool.
     """
-    begin, end = discovered[..., :2], discovered[..., 2:]
-    left = torch.maximum(begin[:, :, None], tracked[:, None, :, :2])
-    right = torch.minimum(end[:, :, None], tracked[:, None, :, 2:])
-    near = (left - right <= reach).all(-1)  # (B, C, K)
-    small = area(discovered)[..., None] < share * area(tracked)[:, None]
-    return (near & small & whole[:, None]).any(-1)
-
-
-def area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    begin, end = discovered[:, :, None, :2], discovered[:, :, None, 2:]
+    other_begin, other_end = tracked[:, None, :, :2], tracked[:, None, :, 2:]
+    shared = torch.minimum(end, other_end) - torch.maximum(begin, other_begin)  # (B, C, K, 2)
+    area, other_area = (end - begin).prod(-1), (other_end - other_begin).prod(-1)
+    inside = shared.clamp(min=0).prod(-1) > overlap * area
+    return inside | ((shared >= -reach).all(-1) & (area < size * other_area))

@@ -15,7 +15,7 @@ from silot_gym.play.cells import covered, features_near, lit_corners
 from silot_gym.play.config import PlayConfig
 from silot_gym.play.engine import traced
 from silot_gym.play.foreground import fit_boxes, touched_pixels
-from silot_gym.play.fragments import touches
+from silot_gym.play.fragments import is_fragment
 
 
 class PlayStep(nn.Module):
@@ -50,46 +50,36 @@ class PlayStep(nn.Module):
         """
         image = self.model.downsample(frame)
         active = self.model.active_slots(previous)
-        propagated = self._propagate(previous, active, image)
-        propagated, tracked = self._fit(propagated, foreground)
+        propagated, objects = self._propagate(previous, active, image)
+        tracked = self._boxes(propagated, foreground)
+        boxes = tracked.new_zeros(*objects.presence.shape, 4)
+        boxes = boxes.scatter(1, active[..., None].expand_as(tracked), tracked)
         if self.play.skip_explained:
-            frame, foreground = self._unexplained(frame, foreground, propagated, tracked)
-            image = self.model.downsample(frame)
+            image = self._unexplained(frame, propagated, tracked)
         discovered = self._discover(image, propagated)
-        objects, boxes = self._in_slots(previous, active, propagated, tracked)
         if discovered is not None:
-            discovered, found = self._fit(discovered, foreground)
+            found = self._boxes(discovered, foreground)
             objects, boxes = self._select(objects, boxes, discovered, found)
         if self.play.duplicate_iou is not None:
             objects = self._suppress(objects, boxes)
         return objects, boxes
 
     @traced
-    def _propagate(self, previous: Objects, active: Tensor, image: Tensor) -> Objects:
-        """Objects in the active slots (B, N) of the last frame, in this frame."""
-        before = self.model.without_faint(previous).take(active)
-        propagated: Objects = self.model.propagate(before, image)[0]
-        return propagated
+    def _propagate(
+        self, previous: Objects, active: Tensor, image: Tensor
+    ) -> tuple[Objects, Objects]:
+        """Objects in the active slots (B, N) in this frame, and all slots (B, K) with them."""
+        previous = self.model.without_faint(previous)
+        propagated, _ = self.model.propagate(previous.take(active), image)
+        return propagated, previous.masked(previous.presence.new_zeros(1)).put(active, propagated)
 
     @traced
-    def _in_slots(
-        self, previous: Objects, active: Tensor, propagated: Objects, tracked: Tensor
-    ) -> tuple[Objects, Tensor]:
-        """All slots (B, K) and their boxes, with propagated objects (B, N) in the active ones."""
-        nothing = previous.presence.new_zeros(1)
-        boxes = tracked.new_zeros(*previous.presence.shape, 4)
-        boxes = boxes.scatter(1, active[..., None].expand_as(tracked), tracked)
-        return previous.masked(nothing).put(active, propagated), boxes
-
-    @traced
-    def _unexplained(
-        self, frame: Tensor, foreground: Tensor, objects: Objects, boxes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """A frame and its foreground outside of the boxes (B, N, 4) of objects (B, N)."""
+    def _unexplained(self, frame: Tensor, objects: Objects, boxes: Tensor) -> Tensor:
+        """The image of a frame that is black in the boxes (B, N, 4) of objects (B, N)."""
         explaining = objects.presence >= self.play.explained_presence
         margin = self.play.explained_margin * self.model.config.pixel_size
-        outside = covered(boxes, explaining, margin, *foreground.shape[-2:]).eq_(0)
-        return frame * outside[:, None], foreground & outside.bool()
+        explained = covered(boxes, explaining, margin, *frame.shape[-2:])
+        return self.model.downsample(frame * explained.eq_(0)[:, None])
 
     def _discover(self, image: Tensor, propagated: Objects) -> Objects | None:
         """What is not among propagated objects (B, N), (B, C); None where nothing is to be seen."""
@@ -148,8 +138,8 @@ class PlayStep(nn.Module):
         if play.fragment_overlap is not None:
             whole = tracked.presence >= play.explained_presence
             reach = (play.explained_margin + 0.5) * self.model.config.pixel_size
-            fragment = touches(found, boxes, whole, reach, play.fragment_overlap)
-            discovered = discovered.masked(~fragment)
+            fragment = is_fragment(found, boxes, play.fragment_overlap, play.fragment_size, reach)
+            discovered = discovered.masked(~(fragment & whole[:, None]).any(-1))
         objects, source = select(tracked, discovered, self.model.config.nms_iou)
         return objects, torch.cat([boxes, found], 1).take_along_dim(source[..., None], 1)
 
@@ -160,30 +150,22 @@ class PlayStep(nn.Module):
         duplicate = non_maximum(boxes, objects.presence, self.play.duplicate_iou)
         return objects.masked(~duplicate)
 
-    def _fit(self, objects: Objects, foreground: Tensor) -> tuple[Objects, Tensor]:
-        """Objects and their boxes (B, N, 4) in the frame's pixels, fitted to the foreground.
-
-        Where there is no foreground in an object's box, the object is absent: a black sprite on
-        black ground costs the model nothing.
-        """
+    def _boxes(self, objects: Objects, foreground: Tensor) -> Tensor:
+        """Boxes (B, N, 4) in the frame's pixels, those of present objects fitted if wanted."""
         boxes = self.model.boxes(objects)
         if not self.play.fit_boxes:
-            return objects, boxes
-        present = compact_indices(objects.presence > 0)
+            return boxes
+        present = compact_indices(objects.presence > 0)[..., None]
         if not present.numel():
-            return objects, boxes
-        index = present[..., None].expand(-1, -1, 4)
-        chosen = boxes.gather(1, index)
+            return boxes
+        chosen = boxes.take_along_dim(present, 1)
         first, count = touched_pixels(chosen, *foreground.shape[1:])
         offset = torch.arange(max(1.0, float(count.detach().max())), device=boxes.device)
-        fitted, some = self._fit_boxes(
-            chosen, foreground.view(torch.uint8), first, count, offset
-        )
-        there = torch.zeros_like(objects.presence).scatter(1, present, some.float())
-        return objects.masked(there), boxes.scatter(1, index, fitted)
+        fitted = self._fit(chosen, foreground.view(torch.uint8), first, count, offset)
+        return boxes.scatter(1, present.expand_as(fitted), fitted)
 
     @traced
-    def _fit_boxes(
+    def _fit(
         self, boxes: Tensor, foreground: Tensor, first: Tensor, count: Tensor, offset: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         return fit_boxes(boxes, foreground, first, count, offset, self.play.part_share)

@@ -25,7 +25,9 @@ def discovered(
     model: SILOT, frames: Tensor, objects: Objects, play: PlayConfig = PLAIN_TORCH
 ) -> Objects:
     """What a step of play finds beside tracked objects; those that are absent left out."""
-    found = PlayStep(model, play)._discover(frames, objects)
+    step = PlayStep(model, play)
+    image = step._unexplained(frames, objects, model.boxes(objects))
+    found = step._discover(image, objects)
     if found is None:
         return model.empty_objects(len(frames), 0)
     return found
@@ -67,7 +69,7 @@ def test_cells_with_nothing_new_may_be_left_out() -> None:
     objects.size_logit[:, 0] = torch.tensor((size - 1) / model.config.anchor_size[0]).logit()
     objects.presence[:, 0] = 1
     found = discovered(model, frames, objects)
-    everywhere, _ = model.discovery(frames, model.empty_objects(2))
+    everywhere, _ = model.discovery(blobs(new, height=96, width=120), model.empty_objects(1))
     assert found.presence.shape == (2, 6)
     assert not found.presence[1].any()  # all that is there is known
     grid = everywhere.presence[0].unflatten(0, (8, 10))
@@ -121,6 +123,33 @@ def test_only_objects_that_are_surely_there_explain_what_is_there(
     objects.presence[:, 0] = presence
     found = discovered(model, blobs((30, 30)), objects)
     assert bool(found.presence.any()) == looked_at
+
+
+def test_discovery_does_not_see_what_is_tracked() -> None:
+    """A ball beside a paddle would lose its cell to the paddle."""
+    model = small_model()
+    torch.manual_seed(0)
+    paddle, ball = (30, 30), (42, 30)
+    objects = model.empty_objects(1)
+    objects = replace(objects, anchor=torch.full_like(objects.anchor, 16.0))  # boxes of 8 pixels
+    objects.position[:, 0] = torch.tensor(paddle) + 4.0
+    objects.presence[:, 0] = 1
+    beside = discovered(model, blobs(paddle, ball), objects)
+    alone = discovered(model, blobs(ball), model.empty_objects(1))
+    torch.testing.assert_close(beside.presence, alone.presence)
+    torch.testing.assert_close(beside.what, alone.what)
+
+
+def test_duplicates_are_those_of_fitted_boxes() -> None:
+    """Of objects around the same things only the most present goes on, or of equals the first."""
+    one, other, third = [10, 10, 20, 20], [14, 10, 24, 20], [40, 10, 50, 20]  # .43 of one and other
+    presence = torch.tensor([[0.7, 0.8, 0.9, 0.0, 0.6, 0.6]])
+    boxes = torch.tensor([[one, one, other, one, third, third]]).float()
+    model = small_model()
+    found = replace(model.empty_objects(1, 6), presence=presence)
+    for iou, left in ((0.5, [0, 0.8, 0.9, 0, 0.6, 0]), (0.4, [0, 0, 0.9, 0, 0.6, 0])):
+        step = PlayStep(model, replace(PLAIN_TORCH, duplicate_iou=iou))
+        torch.testing.assert_close(step._suppress(found, boxes).presence, torch.tensor([left]))
 
 
 def test_what_is_left_out_in_one_stream_changes_nothing_in_another() -> None:
