@@ -18,7 +18,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from silot_gym.calibration.calibration import Calibration, CalibrationSettings
-from silot_gym.checkpoint_formats import FORMAT_VERSION, OLDEST_VERSION, upgraded
+from silot_gym.checkpoint_formats import FORMAT_VERSION, OLDEST_VERSION, Parts, upgraded
 from silot_gym.device import check_device
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
@@ -133,13 +133,11 @@ class Checkpoint:
         folder = folder_of(checkpoint)
         values = _read_config(folder)
         weights = _read_tensors(folder, _WEIGHTS, values.get("weights_sha256"))
-        old = values["format_version"] < FORMAT_VERSION
         calibration = {}
-        if not old:
+        if values["format_version"] == FORMAT_VERSION:
             calibration = _read_tensors(folder, _CALIBRATION, values.get("calibration_sha256"))
         try:
-            if old:
-                values, weights, calibration = upgraded(values, weights)
+            values, weights, calibration = upgraded(Parts(values, weights, calibration))
             # From JSON again, where a list may be a tuple.
             config = _Config.model_validate_json(json.dumps(values))
             model = SILOT(config.model)

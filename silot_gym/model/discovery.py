@@ -12,6 +12,7 @@ from silot_gym.model.latents import (
     bounded_std,
     draw_normal,
     draw_presence,
+    side_by_side,
 )
 from silot_gym.model.networks import (
     CELL_SIZE,
@@ -22,7 +23,7 @@ from silot_gym.model.networks import (
     mlp,
     with_margin,
 )
-from silot_gym.model.propagation import describe, set_initial_std
+from silot_gym.model.propagation import describe, description_dim, set_initial_std
 from silot_gym.model.rendering import downsample, extract_glimpses
 from silot_gym.objects import Objects, bounded_sigmoid
 
@@ -37,8 +38,7 @@ class Discovery(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        features, what = config.feature_dim, config.what_dim
-        object_dim = what + 4 + config.hidden_dim
+        features, what, object_dim = config.feature_dim, config.what_dim, description_dim(config)
         self.backbone = Backbone(*config.backbone_channels, features)
         self.attention = CellAttention(
             object_dim, features, config.attention_std, max(config.anchor_size)
@@ -159,8 +159,8 @@ class Discovery(nn.Module):
             track_id=torch.full(what.shape[:2], -1, device=image.device),
         )
         latents = Latents(
-            mean=torch.cat([where_mean, what_mean, depth_mean], -1),  # (B, N, A + 5)
-            std=torch.cat([where_std, what_std, depth_std], -1),
+            mean=side_by_side(where_mean, what_mean, depth_mean),  # (B, N, A + 5)
+            std=side_by_side(where_std, what_std, depth_std),
             presence_logit=presence_logit,
         )
         return objects, latents

@@ -17,8 +17,7 @@ from torch import Tensor
 class Latents:
     """Distribution over the latents of N objects in each of B streams.
 
-    The Gaussian latents of an object lie side by side: two of position, two of size, the
-    appearance, one of depth (D = what_dim + 5).
+    The Gaussian latents of an object lie side by side, see `side_by_side`.
 
     Attributes:
         mean: (B, N, D) float.
@@ -37,6 +36,11 @@ class Latents:
         return Latents(
             *(torch.cat([getattr(part, f.name) for part in parts], dim) for f in fields(Latents))
         )
+
+
+def side_by_side(where: Tensor, what: Tensor, depth: Tensor) -> Tensor:
+    """An object's latents in their order: position and size (..., 4), (..., A) and (..., 1)."""
+    return torch.cat([where, what, depth], -1)
 
 
 class Frozen(NamedTuple):

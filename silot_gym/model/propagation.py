@@ -12,6 +12,7 @@ from silot_gym.model.latents import (
     bounded_std,
     draw_normal,
     draw_presence,
+    side_by_side,
     std_logit,
 )
 from silot_gym.model.networks import last_bias, mlp
@@ -37,6 +38,11 @@ def describe(objects: Objects) -> Tensor:
     )
 
 
+def description_dim(config: ModelConfig) -> int:
+    """How many numbers `describe` gives of an object."""
+    return 2 + config.what_dim + 1 + 1 + config.hidden_dim
+
+
 def set_initial_std(head: nn.Sequential, std: float) -> None:
     """Let a head of means and standard deviations start with the latter at `std`."""
     bias = last_bias(head)
@@ -55,8 +61,7 @@ class Propagation(nn.Module):
         super().__init__()
         self.config = config
         self.sees_frame = sees_frame
-        features, what = config.feature_dim, config.what_dim
-        object_dim = what + 4 + config.hidden_dim
+        features, what, object_dim = config.feature_dim, config.what_dim, description_dim(config)
         self.describe_all: ObjectAttention | None = None
         if config.object_attention:
             self.describe_all = ObjectAttention(
@@ -159,10 +164,10 @@ class Propagation(nn.Module):
             hidden=objects.hidden,
             track_id=objects.track_id,
         )
-        size_mean, what_change = objects.size_logit + growth_mean, what_mean - objects.what
+        where_mean = torch.cat([shift_mean, objects.size_logit + growth_mean], -1)  # (B, N, 4)
         latents = Latents(
-            mean=torch.cat([shift_mean, size_mean, what_change, depth_mean], -1),  # (B, N, A + 5)
-            std=torch.cat([where_std, what_std, depth_std], -1),
+            mean=side_by_side(where_mean, what_mean - objects.what, depth_mean),  # (B, N, A + 5)
+            std=side_by_side(where_std, what_std, depth_std),
             presence_logit=presence_logit,
         )
         return propagated, latents

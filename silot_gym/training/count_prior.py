@@ -68,16 +68,16 @@ def presence_table(count: int, log_odds: float) -> Tensor:
     return torch.from_numpy(table).float()
 
 
-def presence_prior(present: Tensor, table: Tensor) -> Tensor:
+def presence_prior(present: Tensor, table: Tensor, place: Tensor) -> Tensor:
     """Log-odds that the prior gives each object's presence, knowing those before it.
 
     Args:
         present: (B, N) bool, whether the object was drawn as present.
-        table: (N, ...) rows of `presence_table`, those of these objects.
+        table: see `presence_table`.
+        place: (B, N) int64, each object's place among all that there could be.
 
     Returns:
         (B, N)
     """
     before = present.long().cumsum(1) - present.long()
-    order = torch.arange(table.shape[0], device=table.device).expand_as(before)
-    return table[order, before]
+    return table[place, before]

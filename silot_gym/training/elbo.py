@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from silot_gym.model import SILOT, ModelConfig, StepOutput
-from silot_gym.model.latents import NOT_FROZEN, Frozen, Latents, logistic_kl, normal_kl
+from silot_gym.model.latents import (
+    NOT_FROZEN,
+    Frozen,
+    Latents,
+    logistic_kl,
+    normal_kl,
+    side_by_side,
+)
 from silot_gym.objects import Objects
 from silot_gym.training.count_prior import CountPrior, presence_prior
 
@@ -122,41 +129,38 @@ class ELBO(nn.Module):
     def _count(self, output: StepOutput) -> Tensor:
         """KL from the count prior: the propagated objects first, then the cells row by row.
 
-        An object that was not there before has nothing to decide, and counts for nothing.
+        There could be an object in each slot and each cell. One that was not there before has
+        nothing to decide: it has no place among the propagated ones, and counts for nothing.
         """
         presence, weight = output.propagated.presence, output.previous.presence  # (B, N)
         logit = output.propagated_latents.presence_logit
-        count = presence.shape[1]
-        rows = torch.arange(count, device=presence.device)
+        place = ((weight > 0).cumsum(1) - 1).clamp(min=0)
+        count = output.objects.presence.shape[1]
         if output.discovered is not None and output.discovered_latents is not None:
             found = output.discovered_latents.presence_logit  # (B, C)
             presence = torch.cat([presence, output.discovered.presence], 1)
             logit = torch.cat([logit, found], 1)
             weight = torch.cat([weight, torch.ones_like(found)], 1)
-            slots = output.objects.presence.shape[1]
-            count = slots + found.shape[1]
-            rows = torch.cat([rows, torch.arange(slots, count, device=presence.device)])
+            cells = count + torch.arange(found.shape[1], device=found.device)
+            place = torch.cat([place, cells.expand(found.shape)], 1)
+            count += found.shape[1]
         table = self.count_prior.table(count, presence.device)
-        prior = presence_prior(presence.detach() > 0.5, table[rows])
+        prior = presence_prior(presence.detach() > 0.5, table, place)
         return (logistic_kl(logit, prior) * weight).sum()
 
 
 def _static_priors(config: ModelConfig) -> dict[str, Tensor]:
-    """Means and standard deviations, side by side as in `Latents`."""
-
-    def side_by_side(position: float, size: list[float], what: float, depth: float) -> Tensor:
-        parts = ([position] * 2, size, [what] * config.what_dim, [depth])
-        return torch.tensor([value for part in parts for value in part])
-
-    mean = (torch.tensor(config.expected_size) / torch.tensor(config.anchor_size)).logit().tolist()
-    std = [config.size_prior_std] * 2
+    """Means and standard deviations, in the order of `Latents`."""
+    size = (torch.tensor(config.expected_size) / torch.tensor(config.anchor_size)).logit()
+    size_std = torch.full((2,), config.size_prior_std)
+    pair, what, one = torch.ones(2), torch.ones(config.what_dim), torch.ones(1)
+    mean = side_by_side(torch.cat([0 * pair, size]), 0 * what, 0 * one)
+    shift, change = config.shift_prior_std * pair, config.what_change_prior_std * what
     return {
-        "discovery_mean": side_by_side(0, mean, 0, 0),
-        "discovery_std": side_by_side(1, std, 1, 1),
-        "propagation_mean": side_by_side(0, mean, 0, 0),
-        "propagation_std": side_by_side(
-            config.shift_prior_std, std, config.what_change_prior_std, 1
-        ),
+        "discovery_mean": mean,
+        "discovery_std": side_by_side(torch.cat([pair, size_std]), what, one),
+        "propagation_mean": mean,
+        "propagation_std": side_by_side(torch.cat([shift, size_std]), change, one),
     }
 
 

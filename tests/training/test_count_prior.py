@@ -63,7 +63,7 @@ def test_the_first_object_of_few_costs_what_the_prior_says(log_odds: float) -> N
 def test_log_odds_are_those_of_the_sequential_computation() -> None:
     torch.manual_seed(0)
     present = torch.rand(3, 10) < 0.4
-    log_odds = presence_prior(present, presence_table(10, -2.0))
+    log_odds = presence_prior(present, presence_table(10, -2.0), torch.arange(10).expand(3, -1))
     s = torch.tensor(-2.0).sigmoid().item()
     for b in range(3):
         expected = torch.tensor(sequential_probabilities(present[b].tolist(), s)).logit()

@@ -1,4 +1,7 @@
+import math
 from dataclasses import replace
+from itertools import product
+from math import comb
 from typing import Any
 
 import pytest
@@ -7,8 +10,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from silot_gym.model import SILOT, ModelConfig
-from silot_gym.model.latents import Frozen
+from silot_gym.model import SILOT, ModelConfig, StepOutput
+from silot_gym.model.latents import Frozen, Latents
 from silot_gym.play.config import PlayConfig
 from silot_gym.play.step import PlayStep
 from silot_gym.training.elbo import ELBO, bernoulli_log_likelihood
@@ -103,6 +106,67 @@ def test_a_clip_without_discovery_after_its_first_frame_has_less_divergence() ->
         _, first, _ = elbo(video[:, :1])
     torch.testing.assert_close(never["discovery"], first["discovery"])
     assert always["discovery"] > never["discovery"]
+
+
+def test_the_count_prior_is_asked_in_the_order_of_slots_and_cells() -> None:
+    """Three slots and two cells; the second slot is empty. With s = 1/2, P(c) is 2^-c / Z."""
+    elbo = make_elbo(replace(SMALL, num_slots=3))
+    elbo.count_prior.set(0.0)
+    before, found = elbo.model.empty_objects(1, 3), elbo.model.empty_objects(1, 2)
+    before = replace(before, presence=torch.tensor([[1.0, 0.0, 0.5]]))
+    now = replace(before, presence=torch.tensor([[0.9, 0.0, 0.2]]))  # the first stays, one is gone
+    found = replace(found, presence=torch.tensor([[0.8, 0.1]]))
+    stays, is_there = torch.tensor([[2.0, -5.0, -1.0]]), torch.tensor([[3.0, -2.0]])
+    nothing = torch.zeros(1, 5, 0)
+    output = StepOutput(
+        objects=now,
+        previous=before,
+        propagated=now,
+        propagated_latents=Latents(nothing, nothing, stays),
+        discovered=found,
+        discovered_latents=Latents(nothing, nothing, is_there),
+    )
+
+    def chance(*drawn: int) -> float:
+        """That the next of five is present, given those drawn so far: by counting subsets."""
+        weight = [
+            sum(
+                0.5 ** sum(subset) / comb(5, sum(subset))
+                for subset in product((0, 1), repeat=5)
+                if subset[: len(drawn) + 1] == (*drawn, last)
+            )
+            for last in (0, 1)
+        ]
+        return weight[1] / sum(weight)
+
+    # Places of the two objects are the first two; those of the cells come after all three slots.
+    # What is in no object's place is as if it had been drawn absent.
+    decisions = [
+        (2.0, chance(), 1.0),
+        (-1.0, chance(1), 0.5),
+        (3.0, chance(1, 0, 0), 1.0),
+        (-2.0, chance(1, 0, 0, 1), 1.0),
+    ]
+    expected = 0.0
+    for logit, probability, weight in decisions:
+        prior = math.log(probability / (1 - probability))
+        distance = abs(logit - prior)
+        expected += weight * (distance / math.tanh(distance / 2) - 2)
+    assert elbo._count(output).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_leaving_out_empty_slots_changes_no_term() -> None:
+    elbo = make_elbo().eval()
+    elbo.count_prior.set(-2.0)
+    video = torch.rand(3, 4, 3, 36, 36)
+    discover = [True, False, True, False]
+    with torch.no_grad():
+        compact, terms, _ = elbo(video, discover=discover)
+        elbo.compact = False
+        full, same, _ = elbo(video, discover=discover)
+    torch.testing.assert_close(compact, full)
+    for name, value in terms.items():
+        torch.testing.assert_close(same[name], value)
 
 
 @pytest.mark.slow
