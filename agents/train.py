@@ -21,8 +21,8 @@ from silot_gym.agents.evaluation import describe, evaluate
 from silot_gym.agents.run import AgentRun
 from silot_gym.agents.settings import Algorithm
 from silot_gym.agents.training import train
-from silot_gym.checkpoint import write_atomically
 from silot_gym.device import check_device
+from silot_gym.files import write_atomically
 from silot_gym.programs import run
 
 

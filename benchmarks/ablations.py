@@ -25,11 +25,12 @@ from silot_gym.calibration.calibrate import calibrate
 from silot_gym.calibration.calibration import Calibration
 from silot_gym.calibration.num_slots import choose_num_slots
 from silot_gym.calibration.object_size import sized_for
-from silot_gym.checkpoint import Checkpoint, write_atomically
+from silot_gym.checkpoint import Checkpoint
 from silot_gym.device import check_device
 from silot_gym.evaluation.held_out import paper_protocol, summary
 from silot_gym.evaluation.memory_truth import load_memory_truth, score_memory
 from silot_gym.evaluation.trackers import slot_tracks
+from silot_gym.files import write_atomically
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.programs import processor, run
 from silot_gym.rollouts import Episode, collect, split

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from silot_gym.atari import resolve_game
-from silot_gym.checkpoint import Checkpoint, write_atomically
+from silot_gym.checkpoint import Checkpoint
 from silot_gym.device import check_device
 from silot_gym.evaluation.connected_components import annotate
 from silot_gym.evaluation.held_out import (
@@ -38,6 +38,7 @@ from silot_gym.evaluation.protocol import METRICS, score
 from silot_gym.evaluation.trackers import slot_tracks, spair_tracks, tuned_components
 from silot_gym.evaluation.tracking import tracking_metrics
 from silot_gym.evaluation.tracks import Tracks
+from silot_gym.files import write_atomically
 from silot_gym.play.config import PlayConfig
 from silot_gym.programs import processor, run
 from silot_gym.rollouts import Episode, RolloutStore, split

@@ -27,7 +27,7 @@ from tabulate import tabulate
 from silot_gym.agents.config import Observation
 from silot_gym.agents.curves import Episodes, draw_curves, read_episodes
 from silot_gym.agents.run import AgentRun
-from silot_gym.checkpoint import write_atomically
+from silot_gym.files import write_atomically
 from silot_gym.programs import processor, run
 
 TRAIN = Path(__file__).parents[1] / "agents" / "train.py"

@@ -24,10 +24,11 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from silot_gym.calibration.config import DEFAULTS
 from silot_gym.calibration.types import Sightings, find_types, sightings
-from silot_gym.checkpoint import Checkpoint, write_atomically
+from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.held_out import summary
 from silot_gym.evaluation.memory_truth import MEMORY_GAMES
 from silot_gym.evaluation.tracks import iou
+from silot_gym.files import write_atomically
 from silot_gym.object_types import ObjectTypes, TypeVotes, looks
 from silot_gym.play.config import PlayConfig
 from silot_gym.play.tracker import SlotTracker

@@ -17,10 +17,11 @@ from typing import Any
 from tabulate import tabulate
 from tqdm import tqdm
 
-from silot_gym.checkpoint import Checkpoint, write_atomically
+from silot_gym.checkpoint import Checkpoint
 from silot_gym.evaluation.held_out import summary
 from silot_gym.evaluation.memory_truth import MEMORY_GAMES, load_memory_truth, score_memory
 from silot_gym.evaluation.trackers import slot_tracks
+from silot_gym.files import write_atomically
 from silot_gym.play.config import PlayConfig
 from silot_gym.programs import processor, run
 

@@ -15,11 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from silot_gym.atari import resolve_game
-from silot_gym.checkpoint import Checkpoint, bundled_for, write_atomically
+from silot_gym.checkpoint import Checkpoint, bundled_for
 from silot_gym.evaluation.changed_looks import Change, Frames, changes_of
 from silot_gym.evaluation.held_out import summary
 from silot_gym.evaluation.memory_truth import MemoryTruth, load_memory_truth, score_memory
 from silot_gym.evaluation.trackers import slot_tracks
+from silot_gym.files import write_atomically
 from silot_gym.programs import processor, run
 
 METRICS = ("F1", "IDF1", "MOTA")

@@ -20,9 +20,9 @@ from tabulate import tabulate
 from silot_gym.agents.envs import Change, make_envs
 from silot_gym.agents.evaluation import FINAL_SEED, evaluate
 from silot_gym.agents.run import AgentRun
-from silot_gym.checkpoint import write_atomically
 from silot_gym.evaluation.changed_dynamics import LazyEnemy, StoppedCars
 from silot_gym.evaluation.changed_looks import ChangedLook, changes_of
+from silot_gym.files import write_atomically
 from silot_gym.programs import processor, run
 
 UNCHANGED, RANDOM = "unchanged", "random play"

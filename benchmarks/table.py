@@ -16,9 +16,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from silot_gym.checkpoint import write_atomically
 from silot_gym.evaluation.memory_truth import MEMORY_METRICS
 from silot_gym.evaluation.protocol import METRICS, PAPER
+from silot_gym.files import write_atomically
 from silot_gym.programs import run
 
 TRACKERS = ("silot_gym", "SPAIR", "SPAIR plain", "ConnComp")

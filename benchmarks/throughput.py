@@ -27,8 +27,8 @@ from torch import nn
 from tqdm import tqdm
 
 from silot_gym import Checkpoint, SlotTracker, make_atari
-from silot_gym.checkpoint import write_atomically
 from silot_gym.device import check_device
+from silot_gym.files import write_atomically
 from silot_gym.programs import processor, run
 from silot_gym.sb3 import SILOTVecWrapper
 

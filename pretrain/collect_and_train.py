@@ -21,7 +21,8 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,11 +38,12 @@ from silot_gym.calibration.calibrate import calibrate
 from silot_gym.calibration.calibration import Calibration
 from silot_gym.calibration.config import CalibrationConfig
 from silot_gym.calibration.object_size import MEASURED, sized_for
-from silot_gym.checkpoint import METRICS, Checkpoint, write_atomically
+from silot_gym.checkpoint import METRICS, MOST_TEXT, Checkpoint
 from silot_gym.device import check_device
 from silot_gym.draw import write_video
 from silot_gym.evaluation.held_out import overlay, paper_protocol, summary
 from silot_gym.evaluation.protocol import format_table
+from silot_gym.files import LOCK, one_writer, read_plain, write_atomically
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.play.config import PlayConfig
 from silot_gym.programs import run
@@ -51,9 +53,13 @@ from silot_gym.training.logger import TensorBoardLogger
 from silot_gym.training.loop import FitConfig, fit
 from silot_gym.training.objective import SILOTObjective
 from silot_gym.training.precision import best_precision
+from silot_gym.training.state import flat_settings
 from silot_gym.training.stream import ClipStream
 
 OVERLAY = "overlay.mp4"
+ASKED = "asked.json"
+"""What a run was asked to do, but for `FREE`, which may differ when it is resumed."""
+FREE = ("out", "minutes", "clips", "device", "devices", "nodes", "resume", "progress")
 WATCHED_CLIPS, WATCHED_FRAMES = 8, 4
 """What TensorBoard shows of validation episodes: clips that are scored, and frames of a picture."""
 
@@ -71,9 +77,11 @@ class Args:
     max_episode_frames: int = 2000
     """Longer episodes are cut."""
     policy: Path | None = None
-    """Who plays: the run folder of an agent on slots (agents/train.py), or a zip file of
-    Stable-Baselines3 with an agent on frames, which can execute code that is in it. If not given,
-    random actions are held."""
+    """Who plays: the run folder of an agent on slots (agents/train.py), or, with --trust-policy, a
+    zip file of Stable-Baselines3 with an agent on frames. If not given, random actions are held."""
+    trust_policy: bool = False
+    """Whether --policy may be a zip file: its pickles execute code, whatever it is. Run folders
+    need no trust: only numbers are read from them."""
     init_from: str | None = None
     """Folder or bundled name of a checkpoint to go on from, which keeps its types of objects."""
     pooled: bool = True
@@ -124,8 +132,21 @@ def main(args: Args) -> None:
         _check_start(start, game, args)
     out = args.out or Path("runs") / f"{game}-{args.seed}"
     fabric = _fabric(args)
+    with one_writer(out) if fabric.is_global_zero else nullcontext():
+        _run(args, game, start, config, out, fabric)
+
+
+def _run(
+    args: Args,
+    game: str,
+    start: Checkpoint | None,
+    config: FitConfig,
+    out: Path,
+    fabric: Fabric,
+) -> None:
+    """Collect, train and score, in a folder that nobody else writes in."""
     if fabric.is_global_zero:
-        _open_folder(out, args.resume)
+        _open_folder(out, args)
     fabric.launch()
     if fabric.is_global_zero:
         _collect(args, game, out)
@@ -279,6 +300,7 @@ def _collect(args: Args, game: str, out: Path) -> None:
             num_frames=args.frames,
             seed=args.seed,
             policy=args.policy,
+            trust_policy=args.trust_policy,
             pooled=args.pooled,
             frame_skip=args.frame_skip,
             max_episode_frames=args.max_episode_frames,
@@ -326,14 +348,28 @@ def _check(args: Args) -> None:
         raise ValueError(f"expected --frames of 1 or more, got {args.frames}")
 
 
-def _open_folder(out: Path, resume: bool) -> None:
-    """Make the run's folder, or see that it may be gone on with."""
-    if out.exists() and any(out.iterdir()) and not resume:
-        raise ValueError(
-            f"{out} already holds a run: pass --resume to go on with it, or choose another --out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
+def _open_folder(out: Path, args: Args) -> None:
+    """See that the run's folder is free, or holds this run and it shall go on."""
+    asked = {name: value for name, value in asdict(args).items() if name not in FREE}
+    # By way of JSON, where a tuple is a list, to be compared with what is read.
+    text = json.dumps(asked, default=str, indent=2)
+    if not args.resume:
+        if any(path.name != LOCK for path in out.iterdir()):
+            raise ValueError(
+                f"{out} already holds a run: pass --resume to go on with it, or choose another "
+                "--out"
+            )
+    elif (out / ASKED).exists():
+        wanted = flat_settings(**json.loads(text))
+        found = flat_settings(**json.loads(read_plain(out / ASKED, MOST_TEXT)))
+        for name, value in wanted.items():
+            if found.get(name) != value:
+                raise ValueError(
+                    f"{out} holds a run with {name} = {found.get(name)}, but {value} was asked "
+                    "for: resume it with its own arguments, or choose another --out"
+                )
     write_atomically(out / "command.txt", f"python {shlex.join(sys.argv)}\n".encode())
+    write_atomically(out / ASKED, f"{text}\n".encode())
 
 
 if __name__ == "__main__":

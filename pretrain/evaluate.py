@@ -14,10 +14,11 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from silot_gym.checkpoint import Checkpoint, write_atomically
+from silot_gym.checkpoint import Checkpoint
 from silot_gym.draw import write_video
 from silot_gym.evaluation.held_out import overlay, paper_protocol, summary
 from silot_gym.evaluation.protocol import format_table
+from silot_gym.files import write_atomically
 from silot_gym.programs import run
 from silot_gym.rollouts import RolloutStore, split
 

@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from torch import Tensor
 from silot_gym.calibration.calibration import Calibration, CalibrationSettings
 from silot_gym.checkpoint_formats import FORMAT_VERSION, OLDEST_VERSION, Parts, upgraded
 from silot_gym.device import check_device
+from silot_gym.files import read_plain, write_atomically
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
 from silot_gym.object_types import FIND, ObjectTypes
@@ -27,6 +26,10 @@ from silot_gym.play.config import PlayConfig
 
 _WEIGHTS, _CALIBRATION = "model.safetensors", "calibration.safetensors"
 _CONFIG, METRICS = "config.json", "metrics.json"
+MOST_TEXT, MOST_WEIGHTS = 2**20, 2**28
+"""Bytes of the largest configuration and of the largest file of tensors that are read."""
+MOST_COLOURS, MOST_PICTURES = 1024, 64
+"""Colours and pictures of the largest background."""
 _BUNDLED = Path(__file__).parent / "checkpoints"
 
 
@@ -101,12 +104,16 @@ class Checkpoint:
 
         The configuration names the digests of weights and calibration and comes last, so that a
         folder whose writing was cut short is never taken for whole.
+
+        Raises:
+            ValueError: a weight is not finite.
+            OSError: a file can't be written.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = tensors_to_bytes(
-            {name: _in_half(value) for name, value in self.model.state_dict().items()}
-        )
+        halved = {name: _in_half(value) for name, value in self.model.state_dict().items()}
+        _check_finite(halved)
+        weights = tensors_to_bytes(halved)
         calibration = tensors_to_bytes(self.calibration.tensors())
         config = {
             "format_version": FORMAT_VERSION,
@@ -140,6 +147,8 @@ class Checkpoint:
             values, weights, calibration = upgraded(Parts(values, weights, calibration))
             # From JSON again, where a list may be a tuple.
             config = _Config.model_validate_json(json.dumps(values))
+            _check_complete(values["model"], ModelConfig)
+            _check_numbers({**weights, **calibration})
             model = SILOT(config.model)
             model.load_state_dict(weights)
             found = cls(
@@ -148,13 +157,16 @@ class Checkpoint:
                 play=config.play,
                 origin=config.origin,
             )
+            _check_playable(found)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
             raise CheckpointError(
                 f"{folder}: {_CONFIG} does not fit: {name}: {first['msg']}"
             ) from None
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        except MemoryError:
+            raise CheckpointError(f"{folder}: there is too little memory for this model") from None
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{folder}: {_CONFIG} does not fit: {reason:.200}") from None
         return found
@@ -165,27 +177,10 @@ def _in_half(weights: Tensor) -> Tensor:
     return weights.half().contiguous()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, even if the process is killed meanwhile.
-
-    Raises:
-        OSError: it can't be written; an older file of that name is as it was.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        message = f"can't write {path}, what was saved before is kept: {error.strerror}"
-        raise OSError(error.errno, message) from None
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def _check_finite(weights: Mapping[str, Tensor]) -> None:
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{name} of the model is not finite: the training has broken down")
 
 
 def bundled() -> dict[str, Path]:
@@ -233,13 +228,17 @@ def folder_of(checkpoint: str | Path) -> Path:
 def _read_config(folder: Path) -> dict[str, Any]:
     """What is in the configuration, of a version that can be read."""
     try:
-        config = json.loads((folder / _CONFIG).read_text())
+        content = read_plain(folder / _CONFIG, MOST_TEXT)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(_reason(error)) from None
+    try:
+        config = json.loads(content)
         version = config["format_version"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
             f"{folder}: {_CONFIG} is damaged: expected JSON with a format_version"
         ) from None
-    if version not in range(OLDEST_VERSION, FORMAT_VERSION + 1):
+    if type(version) is not int or version not in range(OLDEST_VERSION, FORMAT_VERSION + 1):
         raise CheckpointError(
             f"{folder}: expected format version {OLDEST_VERSION} to {FORMAT_VERSION}, got "
             f"{version}: update silot_gym, or train the checkpoint again with this version"
@@ -250,9 +249,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _read_tensors(folder: Path, name: str, digest: Any) -> dict[str, Tensor]:
     """The tensors of a file that has this digest."""
     try:
-        content = (folder / name).read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{folder}: can't read {name}: {error.strerror}") from None
+        content = read_plain(folder / name, MOST_WEIGHTS)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(_reason(error)) from None
+    except MemoryError:
+        raise CheckpointError(f"{folder / name}: there is too little memory to read it") from None
     if hashlib.sha256(content).hexdigest() != digest:
         raise CheckpointError(
             f"{folder}: {name} is damaged or not the one that {_CONFIG} was written for "
@@ -263,3 +264,43 @@ def _read_tensors(folder: Path, name: str, digest: Any) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise CheckpointError(f"{folder}: {name} is no file of tensors: {error}") from None
     return tensors
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """What `read_plain` says, without the number of the error."""
+    return str((isinstance(error, OSError) and error.strerror) or error)
+
+
+def _check_complete(values: dict[str, Any], kind: type[ModelConfig]) -> None:
+    """Refuse what would be filled by defaults, which change with the version."""
+    missing = [f.name for f in dataclasses.fields(kind) if f.name not in values]
+    if missing:
+        raise ValueError(f"expected {', '.join(missing)}, which are missing")
+
+
+def _check_numbers(tensors: dict[str, Tensor]) -> None:
+    """Refuse weights and the like that are no numbers, or infinite."""
+    for name, value in tensors.items():
+        whole = name.startswith("background")
+        if value.is_floating_point() == whole or not value.isfinite().all():
+            kind = "whole" if whole else "finite floating-point"
+            raise ValueError(f"expected {kind} numbers as {name}, got {value.dtype}")
+
+
+def _check_playable(checkpoint: Checkpoint) -> None:
+    """Refuse what would fail or take all memory at the first frame."""
+    background, types = checkpoint.frames.background, checkpoint.types
+    if not 1 <= len(background.colours) <= MOST_COLOURS:
+        raise ValueError(f"expected 1 to {MOST_COLOURS} colours, got {len(background.colours)}")
+    for pictures in (background.pictures, background.static_pictures):
+        if pictures.dim() != 3 or len(pictures) > MOST_PICTURES:
+            raise ValueError(
+                f"expected at most {MOST_PICTURES} pictures, got {tuple(pictures.shape)}"
+            )
+    if background.colours.dim() != 1:
+        raise ValueError(f"expected a list of colours, got {tuple(background.colours.shape)}")
+    if any(x0 >= x1 or y0 >= y1 for x0, y0, x1, y1 in background.hud):
+        raise ValueError(f"expected regions (x0, y0, x1, y1) of the HUD, got {background.hud}")
+    described = checkpoint.model.config.what_dim + 2
+    if types is not None and len(types.projection) != described:
+        raise ValueError(f"expected types of {described} numbers, got {len(types.projection)}")

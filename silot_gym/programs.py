@@ -1,17 +1,25 @@
 """What the command-line programs share: arguments in, one clear line out when they are wrong."""
 
+import contextlib
+import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 Args = TypeVar("Args")
 
 
 def require(extra: str, *packages: str) -> None:
-    """End the program with one line if a package is missing that an extra would install."""
+    """End the program with one line if a package is missing that an extra would install.
+
+    Each program calls this first: from here on Ctrl-C ends it with one line, imports included.
+    """
+    sys.excepthook = _ends_quietly
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         print(
@@ -35,8 +43,9 @@ def run(
     """Parse the command line, or other arguments, into `args_type` and call `main` with it.
 
     An error that a user can mend (`ValueError`, `OSError`, `ImportError`, `RolloutError`,
-    `TrainingError`) ends the program with one line on standard error and exit status 2, Ctrl-C
-    with 130.
+    `TrainingError`, `MemoryError`) ends the program with one line on standard error and exit
+    status 2, Ctrl-C with 130, SIGTERM with 143. It ends quietly, with 1, if nobody reads what it
+    prints any more.
     """
     import tyro
 
@@ -44,11 +53,51 @@ def run(
     from silot_gym.training.state import TrainingError
 
     args = tyro.cli(args_type, args=arguments)
+    former = signal.signal(signal.SIGTERM, _terminate)
     try:
         main(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be printed would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ValueError, OSError, ImportError, RolloutError, TrainingError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(f"error: {_line(error)}")
+        sys.exit(2)
+    except MemoryError as error:
+        _complain(f"error: there is too little memory {error}".rstrip())
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'interrupted'}", file=sys.stderr)
-        sys.exit(130)
+        _complain(f"\n{interrupt or 'interrupted'}")
+        sys.exit(143 if isinstance(interrupt, Terminated) else 130)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends programs as Ctrl-C does."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated("terminated")
+
+
+def _complain(line: str) -> None:
+    """Print to standard error, if that is still there."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _line(error: Exception) -> str:
+    """What an error says, in one line."""
+    # Errors of the system that have no file say all there is to say in words.
+    worded = isinstance(error, OSError) and error.filename is None and error.strerror
+    return " ".join(str(worded or error).split())
+
+
+def _ends_quietly(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Say in one line what ended a program before `run` was there to say it."""
+    if issubclass(kind, KeyboardInterrupt):
+        _complain("\ninterrupted")
+    else:
+        sys.__excepthook__(kind, error, trace)

@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,7 +148,7 @@ def test_still_older_formats_are_refused(tmp_path: Path) -> None:
         ({"play": {"fit_boxes": "yes"}}, r"play.fit_boxes: .* boolean"),
         ({"calibration": {}}, r"calibration.game: Field required"),
         ({"model": []}, r"model: Input should be .*"),
-        ({"model": {"num_slots": 0}}, r"num_slots must be positive, got 0"),
+        ({"model": {"num_slots": 0}}, r"model.num_slots: Input should be greater"),
         ({"more": 1}, r"more: Extra inputs"),
     ],
 )
@@ -159,6 +161,126 @@ def test_a_configuration_of_another_shape_is_refused(
     with pytest.raises(CheckpointError, match=message) as refused:
         Checkpoint.load(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def changed(folder: Path, *path: str, value: object = None) -> None:
+    """Set a value deep in `config.json`, or take it out."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    inner = config
+    for name in path[:-1]:
+        inner = inner[name]
+    if value is None:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    file.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("play.presence_threshold", float("nan")),
+        ("play.presence_threshold", 2.0),
+        ("play.presence_threshold", -1.0),
+        ("play.relink_distance", float("inf")),
+        ("calibration.num_slots", 0),
+        ("calibration.num_slots", -1),
+        ("calibration.num_slots", 10**9),
+        ("calibration.hud", [[0.0, 0.0, 1.0, 2.0]]),
+        ("calibration.hud", [[0.5, 0.0, 0.4, 1.0]]),
+        ("calibration.height", 10**7),
+        ("calibration.brightness_floor", 1.0),
+        ("calibration.tolerance", 256),
+        ("model.what_dim", 10**7),
+        ("model.scales", [1] * 10_000),
+        ("model.glimpse_size", 10**6),
+        ("model.head_dims", [10**6]),
+        ("model.anchor_size", [float("inf"), 24.0]),
+        ("model.black_weight", None),
+        ("calibration.width", None),
+        ("format_version", True),
+    ],
+)
+def test_what_could_never_be_played_is_refused(tmp_path: Path, path: str, value: object) -> None:
+    typed().save(tmp_path)
+    changed(tmp_path, *path.split("."), value=value)
+    with pytest.raises(CheckpointError) as refused:
+        Checkpoint.load(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "value", "message"),
+    [
+        ("calibration", "background.colours.index", torch.tensor([9], dtype=torch.uint8), "below"),
+        ("calibration", "background.colours.index", torch.tensor([-1], dtype=torch.int32), "below"),
+        ("calibration", "background.colours.palette", torch.tensor([0.5]), "whole numbers"),
+        (
+            "calibration",
+            "background.colours.index",
+            torch.zeros(200_000, dtype=torch.uint8),
+            "1 to 1024 colours",
+        ),
+        ("calibration", "types.centres", torch.full((3, 18), torch.nan), "finite"),
+        ("model", "discovery.initial_hidden", torch.full((16,), torch.nan), "finite"),
+        ("model", "discovery.initial_hidden", torch.zeros(16, dtype=torch.int64), "floating"),
+    ],
+)
+def test_tensors_that_could_never_be_played_are_refused(
+    tmp_path: Path, file: str, name: str, value: torch.Tensor, message: str
+) -> None:
+    typed().save(tmp_path)
+    path = tmp_path / f"{file}.safetensors"
+    tensors = load_file(path)
+    assert name in tensors
+    save_file({**tensors, name: value}, path)
+    key = {"model": "weights_sha256", "calibration": "calibration_sha256"}[file]
+    changed(tmp_path, key, value=hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(CheckpointError, match=message):
+        Checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "calibration.safetensors"])
+def test_files_that_are_too_large_or_no_files_are_not_read(tmp_path: Path, name: str) -> None:
+    typed().save(tmp_path)
+    with (tmp_path / name).open("r+b") as file:
+        file.truncate(2**33)  # a hole, which takes no room
+    with pytest.raises(CheckpointError, match=r"at most [\d,]+ bytes, got 8,589,934,592"):
+        Checkpoint.load(tmp_path)
+    (tmp_path / name).unlink()
+    if name != "config.json":  # or there is no checkpoint
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(CheckpointError, match="it is no plain file"):
+            Checkpoint.load(tmp_path)
+
+
+def test_deeply_nested_json_is_damage(tmp_path: Path) -> None:
+    typed().save(tmp_path)
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match=r"config.json is damaged"):
+        Checkpoint.load(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    typed().save(tmp_path)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(CheckpointError, match=r"can't read .*config.json: Permission denied"):
+        Checkpoint.load(tmp_path)
+
+
+def test_a_model_that_broke_down_is_not_saved(tmp_path: Path) -> None:
+    checkpoint = typed()
+    with torch.no_grad():
+        checkpoint.model.discovery.initial_hidden[0] = 1e6  # infinite in half precision
+    with pytest.raises(ValueError, match=r"discovery.initial_hidden.* not finite"):
+        checkpoint.save(tmp_path)
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_names_of_types_that_there_are_not_are_refused() -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from silot_gym.background import Background
@@ -107,10 +108,7 @@ class Calibration:
         Raises:
             KeyError, ValueError, IndexError: a tensor is missing, or does not fit.
         """
-        pictures = {
-            name: tensors[f"background.{name}.palette"][tensors[f"background.{name}.index"].long()]
-            for name in _PICTURES
-        }
+        pictures = {name: _picture(tensors, f"background.{name}") for name in _PICTURES}
         types = settings.types
         return cls(
             frames=FrameConfig(
@@ -139,11 +137,27 @@ class Calibration:
         return replace(self, frames=replace(self.frames, background=background))
 
 
+def _picture(tensors: dict[str, Tensor], name: str) -> Tensor:
+    """Colours of palette indices."""
+    palette, index = tensors[f"{name}.palette"], tensors[f"{name}.index"]
+    if palette.dtype != torch.int32 or index.dtype not in (torch.uint8, torch.int32):
+        raise ValueError(f"expected whole numbers as {name}, got {palette.dtype}, {index.dtype}")
+    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < len(palette):
+        raise ValueError(f"expected indices of {name} below {len(palette)}")
+    return palette[index.long()]
+
+
+Count = Annotated[int, Field(ge=0, le=1024)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Length = Annotated[float, Field(gt=0, le=4096)]
+
+
 @dataclass(frozen=True)
 class TypeSettings:
     """The plain values of `ObjectTypes`."""
 
-    max_count: tuple[int, ...]
+    max_count: tuple[Count, ...]
     names: tuple[str, ...]
 
 
@@ -152,15 +166,15 @@ class CalibrationSettings:
     """The plain values of a calibration, as `config.json` has them."""
 
     game: str | None
-    height: int
-    width: int
-    frame_skip: int
+    height: Side
+    width: Side
+    frame_skip: Annotated[int, Field(ge=1, le=1000)]
     pooled: bool
     flickers: bool
-    brightness_floor: float
-    max_foreground: float
-    tolerance: int
-    hud: tuple[tuple[float, float, float, float], ...]
-    object_size: tuple[float, float] | None
-    num_slots: int
+    brightness_floor: Annotated[float, Field(ge=0, lt=1)]
+    max_foreground: Share
+    tolerance: Annotated[int, Field(ge=0, le=255)]
+    hud: tuple[tuple[Share, Share, Share, Share], ...]
+    object_size: tuple[Length, Length] | None
+    num_slots: Annotated[int, Field(ge=1, le=1024)]
     types: TypeSettings | None

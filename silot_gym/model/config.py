@@ -1,6 +1,14 @@
 """What a SILOT model is made of, as numbers."""
 
 from dataclasses import dataclass, fields
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1, le=1024)]
+Length = Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-1024, le=1024, allow_inf_nan=False)]
+Layers = Annotated[tuple[Count, ...], Field(max_length=8)]
 
 
 @dataclass(frozen=True)
@@ -12,90 +20,92 @@ class ModelConfig:
     deviations of priors in units of the latents (logits).
     """
 
-    num_slots: int = 36
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    num_slots: Count = 36
     """K, the most objects that are kept from frame to frame. Play may use another number."""
-    anchor_size: tuple[float, float] = (24.0, 24.0)
+    anchor_size: tuple[Length, Length] = (24.0, 24.0)
     """Width and height of the largest object at scale 1; the paper has 30, and 24 for Space
     Invaders. Crops to train on must be larger: in smaller ones a single object may explain all that
     there is."""
-    pixel_size: int = 1
+    pixel_size: Annotated[int, Field(ge=1, le=16)] = 1
     """Side in the frame's pixels of what the model takes for a pixel: more for games whose objects
     are large. (Otherwise the likelihood outweighs the priors, and large objects are split.)"""
-    scales: tuple[int, ...] = (1,)
+    scales: Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(max_length=4)] = (1,)
     """Scales at which objects are discovered: at scale 3, cells and anchors are three times as
     large. The paper has one."""
-    glimpse_size: int = 16
+    glimpse_size: Annotated[int, Field(ge=1, le=64)] = 16
     """Side of glimpses and sprites in texels; 21 in the paper. It must not be much smaller
     than most objects: boxes grow to where a texel is a pixel (at 12, all were 11.7 wide)."""
-    what_dim: int = 32
+    what_dim: Count = 32
     """Length of the appearance vector; 64 in the paper: Atari's sprites are few and simple."""
-    hidden_dim: int = 64
+    hidden_dim: Count = 64
     """Length of an object's recurrent state; 128 in the paper."""
-    backbone_channels: tuple[int, int] = (32, 64)
+    backbone_channels: tuple[Count, Count] = (32, 64)
     """Filters of the backbone's first convolution, and of the others; 128 in the paper: a sixth of
     the arithmetic."""
-    feature_dim: int = 64
+    feature_dim: Count = 64
     """Length of a cell's and of an object's feature vector."""
-    encoder_dims: tuple[int, ...] = (128,)
+    encoder_dims: Layers = (128,)
     """Hidden layers from glimpse to features; (512, 256) in the paper. One encoder for discovery
     and propagation alike learned far worse than one for each."""
-    decoder_dims: tuple[int, ...] = (128,)
+    decoder_dims: Layers = (128,)
     """Hidden layers from appearance to sprite; (256, 512) in the paper."""
-    head_dims: tuple[int, ...] = (100,)
+    head_dims: Layers = (100,)
     """Hidden layers of the heads that predict attributes; two of 100 in the paper."""
-    attention_std: float = 6.0
+    attention_std: Length = 6.0
     """Width of the spatial attention's kernel; a tenth of the anchor in the paper, which hardly
     reaches from one cell's centre to the next."""
     object_attention: bool = False
     """Whether objects attend to each other in propagation (the paper: not for Atari)."""
-    search_margin: float = 12.0
+    search_margin: Length = 12.0
     """How much wider than the object the first glimpse of propagation is; 0 in the paper, where
     an object that moves by more than its own size leaves its glimpse."""
-    glimpse_step: float = 0.1
+    glimpse_step: Length = 0.1
     """How strongly the first glimpse follows its network, in anchors; as in the paper."""
-    cell_offset: tuple[float, float] = (-0.5, 1.5)
+    cell_offset: tuple[Number, Number] = (-0.5, 1.5)
     """How far an object's centre may lie from its cell's origin, in cells; the paper's b_min and
     b_max."""
-    initial_std: float = 0.1
+    initial_std: Length = 0.1
     """Standard deviation of positions and sizes before training; 1 in the paper, with which first
     looks go to random places, and MOTA .80 takes a little longer."""
-    initial_size: tuple[float, float] = (12.0, 12.0)
+    initial_size: tuple[Length, Length] = (12.0, 12.0)
     """Width and height of boxes before training, in pixels; half an anchor in the paper, from
     where boxes grow over several objects at once. (From 16 pixels on, learning is faster, but some
     seeds of Space Invaders end with two aliens in a box.)"""
-    initial_colour: float = -1.5
+    initial_colour: Number = -1.5
     """What the colours of sprites are before training, before `colour_scale` and the logistic
     function: of brightness .05, so that they hide little before they are learned; 0 in the
     paper."""
-    colour_scale: float = 2.0
+    colour_scale: Length = 2.0
     """Factor of the logits of sprites' colours; as in the paper."""
-    alpha_scale: float = 0.1
+    alpha_scale: Length = 0.1
     """Factor of the logits of sprites' opacity; the paper's for Atari, where sprites are opaque."""
-    alpha_bias: float = 5.0
+    alpha_bias: Number = 5.0
     """What is added to the logits of sprites' opacity; the paper's for Atari."""
-    black_weight: float = 0.01
+    black_weight: Length = 0.01
     """Weight of what is black where sprites overlap, if that of what is white is 1. A sprite is an
     opaque rectangle, and would cover with its black what is beside it; 1 in the paper."""
-    frozen_presence: float = 3.0
+    frozen_presence: Number = 3.0
     """Log-odds of presence while it is frozen early in training."""
-    presence_temperature: float = 0.25
+    presence_temperature: Length = 0.25
     """Of the binary concrete presence; 1 in the paper, where half a presence under twice the
     brightness explains dim sprites at half the price. At 0.5 that still pays for bullets."""
-    faint_presence: float = 0.01
+    faint_presence: Length = 0.01
     """Presence below which an object is given up, as presence never rises again; 0 in the paper.
     Empty slots then cost nothing."""
-    nms_iou: float = 0.5
+    nms_iou: Length = 0.5
     """Intersection over union from which on a discovered object is left out beside a more present
     one; the paper has no such rule."""
 
-    expected_size: tuple[float, float] = (4.0, 4.0)
+    expected_size: tuple[Length, Length] = (4.0, 4.0)
     """Width and height in pixels where the prior has its mean; 3 in the paper. The prior has to
     let large objects be whole and keep small ones apart, and can't make boxes tight as well:
     `SILOT.boxes` does."""
-    size_prior_std: float = 0.5
+    size_prior_std: Length = 0.5
     """Of the logit of the size in anchors."""
-    shift_prior_std: float = 0.3
-    what_change_prior_std: float = 0.4
+    shift_prior_std: Length = 0.3
+    what_change_prior_std: Length = 0.4
 
     def __post_init__(self) -> None:
         """Refuse what no model can be built from."""

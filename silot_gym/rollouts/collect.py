@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from silot_gym.atari import make_atari, resolve_game
+from silot_gym.files import one_writer
 from silot_gym.rollouts.episode import RESET_ACTION, Episode, EpisodeBuilder
 from silot_gym.rollouts.policies import Policy, RandomPolicy, SavedPolicy
 from silot_gym.rollouts.store import RolloutError, RolloutInfo, RolloutStore
@@ -26,6 +27,7 @@ def collect(
     num_frames: int,
     seed: int,
     policy: str | Path | None = None,
+    trust_policy: bool = False,
     pooled: bool = True,
     frame_skip: int = 4,
     max_episode_frames: int = 2000,
@@ -43,6 +45,7 @@ def collect(
         seed: Not negative.
         policy: The run folder of an agent on slots (see `AgentPlayer`), a zip file saved by
             Stable-Baselines3 of an agent on frames (see `SavedPolicy`), or None for random actions.
+        trust_policy: Whether the policy may be a zip file, whose pickles execute code.
         pooled: As in `make_atari`.
         frame_skip: As in `make_atari`.
         max_episode_frames: Longer episodes are cut here; the next one begins with a reset.
@@ -54,6 +57,7 @@ def collect(
     Raises:
         ImportError: A package that Atari games or the policy need is missing.
         RolloutError: The folder holds rollouts made in another way, or can't be read or written.
+        BlockingIOError: Another process collects there.
         ValueError: An argument is out of range, or the policy doesn't fit the game.
     """
     for name, value, least in (
@@ -66,7 +70,7 @@ def collect(
     game = resolve_game(game)
     env = make_atari(game, pooled=pooled, frame_skip=frame_skip)
     try:
-        player = _player(policy, env)
+        player = _player(policy, trust_policy, env)
         height, width, _ = env.observation_space.shape or ()
         assert env.spec is not None  # gym.make gives every environment one
         info = RolloutInfo(
@@ -81,21 +85,22 @@ def collect(
             frame_width=width,
             versions={package: version(package) for package in ("ale-py", "gymnasium")},
         )
-        store = _open_or_create(Path(folder), info)
-        done = store.num_frames
-        with tqdm(
-            total=num_frames, initial=done, desc=game, unit="frame", disable=not progress
-        ) as bar:
-            while done < num_frames or len(store) < MIN_EPISODES:
-                episode = _play(env, player, (seed, len(store)), max_episode_frames, bar)
-                store.append(episode)
-                done += len(episode)
+        with one_writer(Path(folder)):
+            store = _open_or_create(Path(folder), info)
+            done = store.num_frames
+            with tqdm(
+                total=num_frames, initial=done, desc=game, unit="frame", disable=not progress
+            ) as bar:
+                while done < num_frames or len(store) < MIN_EPISODES:
+                    episode = _play(env, player, (seed, len(store)), max_episode_frames, bar)
+                    store.append(episode)
+                    done += len(episode)
     finally:
         env.close()
     return store
 
 
-def _player(policy: str | Path | None, env: gym.Env[Any, Any]) -> Policy:
+def _player(policy: str | Path | None, trusted: bool, env: gym.Env[Any, Any]) -> Policy:
     """Who plays."""
     if policy is None:
         return RandomPolicy(env)
@@ -103,6 +108,12 @@ def _player(policy: str | Path | None, env: gym.Env[Any, Any]) -> Policy:
         from silot_gym.agents.player import AgentPlayer  # which needs Stable-Baselines3
 
         return AgentPlayer(Path(policy), env)
+    if not trusted:
+        raise ValueError(
+            f"{policy}: a zip file of Stable-Baselines3 executes code that is in it: pass "
+            "--trust-policy (trust_policy=True) if you know who made it, or the folder of a run of "
+            "agents/train.py, of which only numbers are read"
+        )
     return SavedPolicy(policy, env)
 
 

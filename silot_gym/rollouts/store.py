@@ -1,24 +1,29 @@
 """Episodes on disk: a folder with one compressed file each."""
 
-import contextlib
 import dataclasses
+import hashlib
+import io
 import json
 import os
 import re
 import typing
-from collections.abc import Callable
+import zipfile
+from collections import defaultdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from silot_gym.files import read_plain, write_atomically
 from silot_gym.rollouts.episode import Episode
 
 __all__ = ["RolloutError", "RolloutInfo", "RolloutStore", "split"]
 
 FORMAT_VERSION = 1
 _INFO_FILE = "rollouts.json"
+MOST_INFO = 2**20
+"""Bytes of the largest `rollouts.json` that is read."""
 _EPISODE_FILE = re.compile(r"episode_(\d{5,})\.npz")
 
 
@@ -65,7 +70,8 @@ class RolloutStore:
         self.folder = Path(folder)
         self.info = _read_info(self.folder / _INFO_FILE)
         self._lengths: dict[int, int] = {}  # frames of the episodes counted so far
-        len(self)  # an incomplete folder is reported now, not in the middle of a training
+        # What is wrong with a folder is reported now, not in the middle of a training.
+        _refuse_copies([self._path(number) for number in range(len(self))])
 
     @staticmethod
     def exists(folder: str | Path) -> bool:
@@ -92,7 +98,7 @@ class RolloutStore:
                 f"{path.parent}: expected no rollouts yet, found {taken[-1]}: choose another folder"
             )
         text = json.dumps(dataclasses.asdict(info), indent=2) + "\n"
-        _write_whole(path, lambda file: file.write(text.encode()))
+        _write(path, text.encode())
         return cls(folder)
 
     def __len__(self) -> int:
@@ -137,20 +143,29 @@ class RolloutStore:
         self._check_size(episode)
         number = len(self)
         arrays = {f.name: getattr(episode, f.name) for f in dataclasses.fields(episode)}
-        for leftover in self.folder.glob("episode_*.npz.tmp"):
-            with contextlib.suppress(OSError):
-                leftover.unlink()
-        _write_whole(self._path(number), lambda file: np.savez_compressed(file, **arrays))
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        _write(self._path(number), buffer.getvalue())
         self._lengths[number] = len(episode)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"episode_{number:05d}.npz"
 
     def _read(self, number: int, *names: str) -> list[NDArray[Any]]:
-        path = self._path(number)
+        path, info = self._path(number), self.info
+        # Frames are by far the largest array, and hardly any of them can't be compressed.
+        most = 2 * info.max_episode_frames * info.frame_height * info.frame_width + 2**20
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            content = io.BytesIO(read_plain(path, most))
+            with zipfile.ZipFile(content) as archive:
+                if sum(member.file_size for member in archive.infolist()) > most:
+                    raise ValueError(f"unpacked it would have more than {most:,} bytes")
+            with np.load(content, allow_pickle=False) as arrays:
                 return [arrays[name] for name in names]
+        except OSError as error:
+            raise RolloutError(str(error.strerror or error)) from error
+        except MemoryError as error:
+            raise RolloutError(f"{path}: there is too little memory to read it") from error
         except Exception as error:  # in a damaged file zipfile, zlib and numpy raise all kinds
             raise _damage_error(path, error) from error
 
@@ -180,10 +195,12 @@ def split(num_episodes: int, seed: int) -> dict[str, list[int]]:
 def _read_info(path: Path) -> RolloutInfo:
     """Reads `rollouts.json`; raises RolloutError with what is wrong with it."""
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(read_plain(path, MOST_INFO))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RolloutError(f"{path}: no such file: expected a folder of rollouts") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RolloutError(str(error.strerror or error)) from error
+    except (ValueError, RecursionError) as error:
         raise RolloutError(f"{path}: unreadable ({_line(error)}): collect again") from error
     version = record.get("format_version") if isinstance(record, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -199,18 +216,30 @@ def _read_info(path: Path) -> RolloutInfo:
     return RolloutInfo(**record)
 
 
-def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file under a temporary name and renames it when all of it is on disk."""
-    temporary = path.with_name(path.name + ".tmp")
+def _refuse_copies(paths: list[Path]) -> None:
+    """Raises RolloutError if two files are the same: one would be trained on, and scored."""
+    of_size = defaultdict(list)
+    for path in paths:
+        of_size[path.stat().st_size].append(path)
+    for size, same in of_size.items():
+        seen: dict[str, Path] = {}
+        for path in same if len(same) > 1 else ():
+            try:
+                digest = hashlib.sha256(read_plain(path, size)).hexdigest()
+            except OSError as error:
+                raise RolloutError(str(error.strerror or error)) from error
+            if digest in seen:
+                raise RolloutError(
+                    f"{path}: is a copy of {seen[digest].name}: delete it and all later ones, then "
+                    "collect again"
+                )
+            seen[digest] = path
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_atomically(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise _write_error(path, error) from error
 
 

@@ -1,5 +1,6 @@
 """All that a training knows of itself, in memory and in one file."""
 
+import hashlib
 import io
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,12 +10,14 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from silot_gym.checkpoint import write_atomically
+from silot_gym.files import read_plain, write_atomically
 from silot_gym.training.guard import DivergenceGuard
 from silot_gym.training.objective import Objective
 from silot_gym.training.stream import ClipStream
 
 RESUME_FILE = "resume.pt"
+MOST_BYTES = 2**31
+"""Of the largest resume file that is read."""
 
 
 class TrainingError(RuntimeError):
@@ -65,7 +68,8 @@ class TrainingState:
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        write_atomically(self.folder / RESUME_FILE, buffer.getvalue())
+        archive = buffer.getvalue()
+        write_atomically(self.folder / RESUME_FILE, hashlib.sha256(archive).digest() + archive)
 
     def load(self) -> None:
         """Take up the training that the file holds.
@@ -74,14 +78,8 @@ class TrainingState:
             TrainingError: the file is damaged, or of a training with other settings.
         """
         path = self.folder / RESUME_FILE
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            found = content["settings"]
-        except Exception:
-            # What a damaged archive raises depends on where it is damaged.
-            raise TrainingError(
-                f"{path} is damaged: delete it to train from the start on the same rollouts"
-            ) from None
+        content = read_resume_file(path)
+        found = content["settings"]
         for name in sorted(found.keys() | self.settings.keys()):
             if found.get(name) != self.settings.get(name):
                 raise TrainingError(
@@ -90,12 +88,36 @@ class TrainingState:
                     "choose another --out"
                 )
         try:
+            self._check(content)
             self._take(content)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
             raise TrainingError(
                 f"{path} does not hold a training of this version: delete it to train from the "
                 "start on the same rollouts"
             ) from None
+
+    def _check(self, content: dict[str, Any]) -> None:
+        """Raises ValueError if what a file holds has another form than what would be saved now."""
+        model = self.objective.model.state_dict()
+        shapes = {name: value.shape for name, value in model.items()}
+        if {name: value.shape for name, value in content["model"].items()} != shapes:
+            raise ValueError("another model")
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        moments = content["optimizer"]["state"]
+        if not {*moments} <= {*range(len(parameters))}:
+            raise ValueError("another optimizer")
+        for number, kept in moments.items():
+            for name, value in kept.items():
+                if name != "step" and value.shape != parameters[number].shape:
+                    raise ValueError("another optimizer")
+        numbers = [
+            *content["model"].values(),
+            *(v for kept in moments.values() for v in kept.values()),
+        ]
+        if not all(torch.as_tensor(value).isfinite().all() for value in numbers):
+            raise ValueError("numbers that are not finite")
+        if not 0 <= content["step"] <= self.settings["fit.schedule.steps"]:
+            raise ValueError("a step outside of the schedule")
 
     def _take(self, content: dict[str, Any]) -> None:
         """Take over what a file holds."""
@@ -136,11 +158,42 @@ class TrainingState:
         self.save()
 
 
-def flat_settings(**groups: dict[str, Any]) -> dict[str, Any]:
-    """Groups of plain values, some of them groups again, as one dictionary by dotted names."""
+def read_resume_file(path: Path) -> dict[str, Any]:
+    """What a resume file holds.
+
+    Raises:
+        TrainingError: it can't be read, or is damaged.
+    """
+    try:
+        data = read_plain(path, MOST_BYTES)
+    except OSError as error:
+        raise TrainingError(str(error.strerror or error)) from None
+    except (ValueError, MemoryError) as error:
+        raise TrainingError(f"{path}: {error or 'there is too little memory to read it'}") from None
+    digest, archive = data[:32], data[32:]
+    damaged = hashlib.sha256(archive).digest() != digest
+    try:
+        if not damaged:
+            content: dict[str, Any] = torch.load(
+                io.BytesIO(archive), map_location="cpu", weights_only=True
+            )
+            return content
+    except MemoryError:
+        raise TrainingError(f"{path}: there is too little memory to read it") from None
+    except Exception:  # a file that was made to look whole can hold anything
+        pass
+    raise TrainingError(
+        f"{path} is damaged, or of an earlier version: delete it to train from the start on the "
+        "same rollouts"
+    )
+
+
+def flat_settings(**groups: Any) -> dict[str, Any]:
+    """Plain values, some of them in groups and groups of groups, by dotted names."""
     flat: dict[str, Any] = {}
-    for group, values in groups.items():
-        for name, value in values.items():
-            inner = value if isinstance(value, dict) else {"": value}
-            flat |= {".".join(filter(None, (group, name, k))): v for k, v in inner.items()}
+    for name, value in groups.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": v for inner, v in flat_settings(**value).items()}
+        else:
+            flat[name] = value
     return flat

@@ -95,6 +95,38 @@ def test_resume_of_a_finished_run_repeats_only_its_scoring(finished: Path, tmp_p
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+def test_resume_with_other_arguments_is_refused_before_anything_is_written(
+    finished: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    args = replace(arguments(copy), resume=True)
+    for change, message in (
+        ({"frames": 600}, r"frames = 200, but 600 was asked for"),
+        ({"seed": 1}, r"seed = 0, but 1"),
+        ({"fit": replace(FIT, schedule=Schedule(7))}, r"fit.schedule.steps = 6, but 7"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            collect_and_train.main(replace(args, **change))
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_second_writer_is_refused(finished: Path) -> None:
+    code = "import sys; from pathlib import Path; from silot_gym.files import one_writer\n"
+    code += "with one_writer(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(finished)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
+        with pytest.raises(BlockingIOError, match="another process is writing in"):
+            collect_and_train.main(replace(arguments(finished), resume=True))
+        holder.communicate("")
+
+
 def test_evaluate_scores_films_and_predicts(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

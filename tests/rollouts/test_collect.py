@@ -142,7 +142,11 @@ def test_other_settings_are_refused(store, game, changes, message):
         ({"max_episode_frames": 1}, "max_episode_frames >= 2, got 1"),
         ({"frame_skip": 1}, "frame_skip >= 2"),
         ({"game": "Pnog"}, "Pong"),
-        ({"policy": "nothing.zip"}, r"nothing\.zip: expected a PPO, A2C or DQN agent"),
+        ({"policy": "agent.zip"}, r"agent\.zip: .* executes code .* pass --trust-policy"),
+        (
+            {"policy": "nothing.zip", "trust_policy": True},
+            r"nothing\.zip: expected a PPO, A2C or DQN agent",
+        ),
     ],
 )
 def test_wrong_arguments_leave_no_folder(tmp_path, changes, message):
@@ -193,7 +197,12 @@ def save_agent(path, algorithm, shape=(210, 160, 3), num_actions=6):
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C", "DQN"])
 def test_saved_agent_plays_and_resumes(tmp_path, algorithm):
     agent = save_agent(tmp_path / "agent.zip", algorithm)
-    settings = SETTINGS | {"max_episode_frames": 8, "num_frames": 16, "policy": agent}
+    settings = SETTINGS | {
+        "max_episode_frames": 8,
+        "num_frames": 16,
+        "policy": agent,
+        "trust_policy": True,
+    }
     store = collect(tmp_path / "whole", "Pong", **settings)
     assert f"{algorithm} agent agent.zip" in store.info.policy
     first, second = (store.episode(number).actions for number in range(2))
@@ -207,6 +216,6 @@ def test_saved_agent_plays_and_resumes(tmp_path, algorithm):
 def test_agent_for_other_spaces_is_refused(tmp_path, shape, num_actions):
     agent = save_agent(tmp_path / "agent.zip", "PPO", shape, num_actions)
     with pytest.raises(ValueError, match=r"\(210, 160, 3\).*Discrete\(6\).*got Box") as caught:
-        collect(tmp_path / "rollouts", "Pong", **SETTINGS | {"policy": agent})
+        collect(tmp_path / "rollouts", "Pong", **SETTINGS | {"policy": agent, "trust_policy": True})
     assert f"Discrete({num_actions})" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -86,21 +87,10 @@ class TestStore:
             patch.setattr(os, "replace", kill)
             with pytest.raises(KeyboardInterrupt):
                 store.append(make_episode(seed=3))
-        leftovers = list(store.folder.glob("*.tmp"))
-        assert leftovers
         reopened = RolloutStore.open(store.folder)
         assert len(reopened) == 3 and reopened.num_frames == 18
         reopened.append(make_episode(seed=4))
-        assert not list(store.folder.glob("*.tmp"))
         assert_same(reopened.episode(3), make_episode(seed=4))
-
-    def test_leftovers_of_others_stay(self, store):
-        other = store.folder / "notes.tmp"
-        other.write_text("mine")
-        (store.folder / "episode_00009.npz.tmp").write_bytes(b"half")
-        store.append(make_episode())
-        assert other.exists()
-        assert not (store.folder / "episode_00009.npz.tmp").exists()
 
     def test_full_disk_leaves_no_trace(self, store, monkeypatch):
         def full(_):
@@ -110,7 +100,7 @@ class TestStore:
         with pytest.raises(RolloutError, match=r"No space left on device.*free some space"):
             store.append(make_episode())
         assert len(store) == 3
-        assert not list(store.folder.glob("*.tmp"))
+        assert len(list(store.folder.iterdir())) == 4
 
 
 class TestDamage:
@@ -167,6 +157,47 @@ class TestDamage:
         with pytest.raises(RolloutError, match=r"episode_00000\.npz.*delete") as caught:
             store.episode(0)
         assert_one_line(caught)
+
+    def test_copies_are_refused(self, store):
+        shutil.copy(store.folder / "episode_00000.npz", store.folder / "episode_00003.npz")
+        with pytest.raises(RolloutError, match=r"episode_00003.npz: is a copy of episode_00000"):
+            RolloutStore.open(store.folder)
+
+    def test_a_bomb_is_not_unpacked(self, store):
+        path = store.folder / "episode_00000.npz"
+        contents = {
+            "frames": np.zeros((10**5, 12, 10), np.uint8),
+            "palette": np.zeros((1, 3), np.uint8),
+            "actions": np.zeros(10**5, np.int64),
+        }
+        np.savez_compressed(path, **contents)
+        assert path.stat().st_size < 10**5
+        with pytest.raises(RolloutError, match=r"unpacked it would have more than"):
+            store.episode(0)
+
+    def test_what_is_no_file_is_not_waited_for(self, store):
+        path = store.folder / "episode_00000.npz"
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(RolloutError, match=r"it is no plain file") as caught:
+            store.episode(0)
+        assert "delete" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (PermissionError(13, "Permission denied"), "can't read .*: Permission denied"),
+            (MemoryError(), "too little memory"),
+        ],
+    )
+    def test_sound_files_are_not_called_damaged(self, store, monkeypatch, error, message):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr(os, "open", fail)
+        with pytest.raises(RolloutError, match=message) as caught:
+            store.episode(0)
+        assert "delete" not in str(caught.value)
 
     def test_gap_is_named(self, store):
         (store.folder / "episode_00001.npz").unlink()

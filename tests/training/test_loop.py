@@ -1,3 +1,5 @@
+import hashlib
+import io
 import os
 import signal
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from silot_gym.training.elbo import ELBO
 from silot_gym.training.loop import FitConfig, fit
 from silot_gym.training.objective import SILOTObjective
 from silot_gym.training.schedule import Schedule
-from silot_gym.training.state import RESUME_FILE, TrainingError
+from silot_gym.training.state import RESUME_FILE, TrainingError, read_resume_file
 from silot_gym.training.step import TrainStep
 from silot_gym.training.stream import ClipStream
 from tests.tiny import TINY
@@ -130,9 +132,63 @@ def test_other_settings_and_damaged_files_are_refused(tmp_path: Path) -> None:
         train(tmp_path, replace(CONFIG, schedule=replace(CONFIG.schedule, steps=13)))
     with pytest.raises(TrainingError, match=r"frames.frame_skip = 4, but 3 was asked for"):
         train(tmp_path, frames=replace(FRAMES, frame_skip=3))
+
+
+def test_every_flipped_bit_of_a_resume_file_is_noticed(tmp_path: Path) -> None:
+    train(tmp_path)
     resume = tmp_path / RESUME_FILE
-    resume.write_bytes(resume.read_bytes()[:-500])
-    with pytest.raises(TrainingError, match=r"resume.pt is damaged"):
+    whole = resume.read_bytes()
+    rng = np.random.default_rng(0)
+    for bit in [0, *rng.integers(8 * len(whole), size=60).tolist(), 8 * len(whole) - 1]:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        resume.write_bytes(damaged)
+        with pytest.raises(TrainingError, match=r"resume.pt is damaged"):
+            read_resume_file(resume)
+    resume.write_bytes(whole[:-500])
+    with pytest.raises(TrainingError, match=r"resume.pt is damaged.*delete it"):
+        train(tmp_path)
+    resume.unlink()
+    os.mkfifo(resume)
+    with pytest.raises(TrainingError, match=r"it is no plain file") as refused:
+        train(tmp_path)
+    assert "delete" not in str(refused.value)
+
+
+def _poison(content: dict[str, Any]) -> None:
+    next(iter(content["model"].values())).view(-1)[0] = float("nan")
+
+
+def _reshape(content: dict[str, Any]) -> None:
+    moments = content["optimizer"]["state"][0]
+    moments["exp_avg"] = moments["exp_avg"].flatten()[:-1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("guard"),
+        lambda content: content.pop("optimizer"),
+        lambda content: content.update(step=10**6),
+        lambda content: content.update(step=-1),
+        lambda content: content.update(step="many"),
+        lambda content: content["model"].popitem(),
+        lambda content: content["optimizer"]["state"].update({10**6: {}}),
+        _poison,
+        _reshape,
+    ],
+)
+def test_whole_files_that_hold_no_such_training_are_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    train(tmp_path)
+    content = read_resume_file(tmp_path / RESUME_FILE)
+    change(content)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    archive = buffer.getvalue()
+    (tmp_path / RESUME_FILE).write_bytes(hashlib.sha256(archive).digest() + archive)
+    with pytest.raises(TrainingError, match=r"does not hold a training of this version"):
         train(tmp_path)
 
 
@@ -205,7 +261,7 @@ def test_a_limit_on_minutes_ends_a_run_early_but_whole(tmp_path: Path) -> None:
     config = replace(CONFIG, schedule=Schedule(10_000))
     model, course = train(tmp_path, config, minutes=1e-4)
     assert 0 < course["steps"] < 100
-    saved = torch.load(tmp_path / RESUME_FILE, weights_only=True)
+    saved = read_resume_file(tmp_path / RESUME_FILE)
     assert saved["step"] == course["steps"]
     for name, value in model.state_dict().items():
         assert torch.equal(value, saved["model"][name])

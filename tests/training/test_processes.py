@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from silot_gym.training.state import RESUME_FILE
+from silot_gym.training.state import RESUME_FILE, read_resume_file
 
 ROOT = Path(__file__).parents[2]
 FEW_STEPS = Path(__file__).with_name("few_steps.py")
@@ -19,7 +19,7 @@ def train(folder: Path, processes: int, steps: int, *launcher: str) -> dict[str,
     command = [sys.executable, *launcher, str(FEW_STEPS), str(processes), str(folder), str(steps)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
-    content: dict[str, Any] = torch.load(folder / RESUME_FILE, weights_only=True)
+    content = read_resume_file(folder / RESUME_FILE)
     return content
 
 
