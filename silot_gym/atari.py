@@ -62,7 +62,8 @@ def make_atari(
             flickering objects visible. If False, the environment is that of plain `gym.make`.
         frame_skip: Emulator frames a step; at least 2 if pooled, else at least 1.
         **kwargs: Passed to `gym.make`, for example `full_action_space`, `render_mode` or
-            `repeat_action_probability`.
+            `repeat_action_probability`. `max_episode_steps` are steps of what is returned (in
+            `env.spec` of pooled environments, they are emulator frames).
 
     Returns:
         The environment, which also survives `env.spec` -> JSON -> `gym.make`.
@@ -75,6 +76,9 @@ def make_atari(
     least = 2 if pooled else 1
     if frame_skip < least:
         raise ValueError(f"expected frame_skip >= {least} with pooled={pooled}, got {frame_skip}")
+    if pooled and kwargs.get("max_episode_steps") is not None:
+        # The limit is below what skips frames, and counts those of the emulator.
+        kwargs["max_episode_steps"] *= frame_skip
     if "frameskip" in kwargs:
         raise ValueError("make_atari has its own frame_skip argument: pass that, not frameskip")
     name = f"ALE/{resolve_game(game)}-v5"

@@ -15,6 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from silot_gym.arithmetic import single_precision
 from silot_gym.calibration.calibration import Calibration, CalibrationSettings
 from silot_gym.checkpoint_formats import FORMAT_VERSION, OLDEST_VERSION, Parts, upgraded
 from silot_gym.device import check_device
@@ -60,12 +61,14 @@ class Checkpoint:
         calibration: what was measured on the game.
         play: how the model is played.
         origin: how it was made (command, seed, steps, package versions).
+        folder: where it was loaded from; None if it was made or changed since.
     """
 
     model: SILOT
     calibration: Calibration
     play: PlayConfig = PlayConfig()
     origin: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = field(default=None, init=False, compare=False)
 
     @property
     def frames(self) -> FrameConfig:
@@ -129,6 +132,7 @@ class Checkpoint:
         write_atomically(folder / _CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
     @classmethod
+    @single_precision()
     def load(cls, checkpoint: str | Path, device: str | torch.device = "cpu") -> "Checkpoint":
         """Read a checkpoint from a folder, or a bundled one by the name of its game.
 
@@ -158,6 +162,7 @@ class Checkpoint:
                 origin=config.origin,
             )
             _check_playable(found)
+            object.__setattr__(found, "folder", folder)  # not for `replace`, which changes it
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
@@ -212,8 +217,9 @@ def folder_of(checkpoint: str | Path) -> Path:
     folder = Path(checkpoint)
     if (folder / _CONFIG).is_file():
         return folder
-    if str(checkpoint) in bundled():
-        return bundled()[str(checkpoint)]
+    names = {_normalised(name): path for name, path in bundled().items()}
+    if _normalised(str(checkpoint)) in names:
+        return names[_normalised(str(checkpoint))]
     if folder.is_dir():
         raise CheckpointError(
             f"expected a checkpoint in {folder}, found no {_CONFIG}: pass the folder of a finished "
@@ -223,6 +229,11 @@ def folder_of(checkpoint: str | Path) -> Path:
         f"expected a checkpoint's folder or one of {list(bundled()) or 'no'} bundled names, got "
         f"{str(checkpoint)!r}: make one with `python pretrain/collect_and_train.py --game <Game>`"
     )
+
+
+def _normalised(name: str) -> str:
+    """A game's name without what differs between its spellings."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

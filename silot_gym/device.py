@@ -11,7 +11,7 @@ def check_device(device: str | torch.device) -> None:
     """
     try:
         wanted = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         wanted = None
     if wanted is None or wanted.type not in ("cpu", "cuda"):
         raise ValueError(f"expected the device 'cpu' or 'cuda', got '{device}'")

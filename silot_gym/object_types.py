@@ -108,6 +108,14 @@ class TypeVotes:
         self._types, self._decay = types, decay
         self._votes = np.zeros((lanes, num_slots, len(types)), np.float32)
 
+    def state(self) -> NDArray[np.float32]:
+        """All votes so far."""
+        return self._votes.copy()
+
+    def restore(self, state: NDArray[np.float32]) -> None:
+        """Goes on from what `state` gave."""
+        self._votes = state.copy()
+
     def cast(
         self,
         lanes: Sequence[int],

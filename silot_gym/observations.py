@@ -11,10 +11,11 @@ from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
 
 from silot_gym.background import Region
-from silot_gym.compatibility import Known, check_frames, load_checkpoint, rgb_size
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.compatibility import Known, check_frames, load_checkpoint, named, rgb_size
 from silot_gym.object_types import FIND, ObjectTypes
 from silot_gym.play.config import PlayConfig
-from silot_gym.play.tracker import SlotTracker
+from silot_gym.play.tracker import SlotTracker, Tracks
 from silot_gym.slots import Slots, Tracker
 
 __all__ = ["ATTRIBUTES", "ATTRIBUTE_BOUNDS", "SlotObserver", "slot_layout", "slot_space"]
@@ -77,8 +78,8 @@ class SlotObserver:
 
     def __init__(
         self,
-        checkpoint: str | Path | None,
-        known: Known,
+        checkpoint: str | Path | Checkpoint | None,
+        known: Sequence[Known],
         frames: gym.Space[Any],
         *,
         lanes: int,
@@ -94,12 +95,14 @@ class SlotObserver:
     ) -> None:
         """Takes what `SILOTObjectWrapper` takes, raises the same, and sees that the frames fit.
 
-        `known` is what can be told of the environments' frames, `frames` the space of one lane's;
+        `known` is what can be told of the frames of each kind of environment that there is among
+        the lanes, `frames` the space of one lane's;
         `make_tracker` makes what follows the objects, from the same arguments as `SlotTracker`.
         """
         self.frame_size = rgb_size(frames)
-        loaded = load_checkpoint(checkpoint, known.get("game"), device)
-        check_frames(loaded.frames, known, self.frame_size, strict)
+        loaded = load_checkpoint(named(checkpoint), known[0].get("game"), device)
+        for kind in known:
+            check_frames(loaded.frames, kind, self.frame_size, strict)
         if play is not None:
             loaded = replace(loaded, play=PlayConfig.of(play))
         self._tracker: Tracker | None = make_tracker(
@@ -123,6 +126,16 @@ class SlotObserver:
         if self._tracker is None:
             raise RuntimeError("the environment is closed")
         return self._tracker
+
+    def clone_tracks(self) -> Tracks:
+        """See `SlotTracker.clone_tracks`."""
+        assert isinstance(self.tracker, SlotTracker)
+        return self.tracker.clone_tracks()
+
+    def restore_tracks(self, tracks: Tracks) -> None:
+        """See `SlotTracker.restore_tracks`."""
+        assert isinstance(self.tracker, SlotTracker)
+        self.tracker.restore_tracks(tracks)
 
     def close(self) -> None:
         """Releases the model."""

@@ -11,6 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from silot_gym.background import Region
+from silot_gym.checkpoint import Checkpoint
 from silot_gym.compatibility import frames_of_vector
 from silot_gym.observations import ATTRIBUTES, SlotObserver, put
 from silot_gym.play.config import PlayConfig
@@ -49,7 +50,7 @@ class SILOTObjectVectorWrapper(_VectorWrapper):
     def __init__(
         self,
         env: VectorEnv[Any, Any, Any],
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
         *,
         num_slots: int | None = None,
         attributes: Sequence[str] = ATTRIBUTES,
@@ -68,6 +69,7 @@ class SILOTObjectVectorWrapper(_VectorWrapper):
         """
         super().__init__(env)
         space = env.single_observation_space
+        _check_native(env)
         self._stacked = len(space.shape or ()) == 4  # AtariVectorEnv's stack, of one frame
         if self._stacked:
             if not isinstance(space, Box) or space.shape[0] != 1:
@@ -167,3 +169,20 @@ class SILOTObjectVectorWrapper(_VectorWrapper):
         for lane, observation in ended.items():
             final[lane] = observation
         return final
+
+
+def _check_native(env: VectorEnv[Any, Any, Any]) -> None:
+    """Refuse ale-py's vector of environments in its own default form, small grey stacks.
+
+    Raises:
+        ValueError: Its frames are not those of the game.
+    """
+    if type(env.unwrapped).__name__ != "AtariVectorEnv":
+        return
+    shape = env.single_observation_space.shape or ()
+    if shape[0] != 1 or shape[3:] != (3,) or shape[1] == shape[2]:
+        raise ValueError(
+            f"expected the game's own frames, (1, height, width, 3), got {shape}: make ale-py's "
+            "vector environment with grayscale=False, stack_num=1, img_height=210, img_width=160 "
+            "(or the height and width of the game), or gym.make_vec(..., vectorization_mode='sync')"
+        )

@@ -13,9 +13,11 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from silot_gym.background import Region, within
-from silot_gym.compatibility import frames_of_env
+from silot_gym.checkpoint import Checkpoint
+from silot_gym.compatibility import frames_of_env, named, refuse_autoreset
 from silot_gym.observations import ATTRIBUTES, SlotObserver
 from silot_gym.play.config import PlayConfig
+from silot_gym.play.tracker import Tracks
 from silot_gym.slots import Slots
 
 __all__ = ["SILOTObjectWrapper"]
@@ -41,8 +43,10 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
     its types, `name` (K,) of str, "" where there is none. All else is zeros on an empty row.
 
     Note:
-        In a worker process (`AsyncVectorEnv`, `SubprocVecEnv`) torch is set to one thread. There, a
-        `device` of CUDA needs workers that are spawned, not forked.
+        Where the emulator's state is cloned and restored (planning), `clone_tracks` and
+        `restore_tracks` keep the tracks with it. In a worker process (`AsyncVectorEnv`,
+        `SubprocVecEnv`, a pool) torch is set to one thread. There, a `device` of CUDA needs workers
+        that are spawned, not forked.
 
     Example:
         >>> env = SILOTObjectWrapper(silot_gym.make_atari("SpaceInvaders"))
@@ -57,7 +61,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
     def __init__(
         self,
         env: gym.Env[Any, Any],
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
         *,
         num_slots: int | None = None,
         attributes: Sequence[str] = ATTRIBUTES,
@@ -74,8 +78,8 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
 
         Args:
             env: Its observations are uint8 (height, width, 3).
-            checkpoint: A checkpoint's folder or the name of a bundled one; the one bundled for
-                the environment's game by default.
+            checkpoint: A checkpoint's folder, the name of a bundled one, or a checkpoint that was
+                loaded from a folder; the one bundled for the environment's game by default.
             num_slots: K; the checkpoint's number by default.
             attributes: Which attributes to observe, in this order; `category` needs a checkpoint
                 with types of objects.
@@ -102,7 +106,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             within(ignore, 1, 1)  # refuses what is no list of regions
         RecordConstructorArgs.__init__(
             self,
-            checkpoint=None if checkpoint is None else str(checkpoint),
+            checkpoint=named(checkpoint),
             num_slots=num_slots,
             attributes=tuple(attributes),
             flatten=flatten,
@@ -115,6 +119,7 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
             strict=strict,
         )
         super().__init__(env)
+        refuse_autoreset(env)
         if render_overlay:
             import silot_gym.draw  # noqa: F401  (says so if Pillow is missing)
 
@@ -125,12 +130,12 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
                 )
             if overlay_scale < 1:
                 raise ValueError(f"expected overlay_scale >= 1, got {overlay_scale}")
-        if multiprocessing.current_process().daemon:
+        if multiprocessing.parent_process() is not None:
             # Workers would fight for the cores, and a forked one waits forever for torch's threads.
             torch.set_num_threads(1)
         self._observer = SlotObserver(
             checkpoint,
-            frames_of_env(env),
+            [frames_of_env(env)],
             env.observation_space,
             lanes=1,
             num_slots=num_slots,
@@ -182,6 +187,27 @@ class SILOTObjectWrapper(gym.ObservationWrapper[Any, Any, Any], RecordConstructo
         from silot_gym.draw import draw_objects
 
         return draw_objects(self._frame, self._objects(), self._overlay_scale)
+
+    def clone_tracks(self) -> tuple[Tracks, Slots | None]:
+        """What is tracked now, to come back to with the emulator's state.
+
+        Example:
+            >>> env = SILOTObjectWrapper(silot_gym.make_atari("Pong"))
+            >>> _ = env.reset(seed=0)
+            >>> state, tracks = env.unwrapped.clone_state(), env.clone_tracks()
+            >>> ahead = env.step(2)[0]
+            >>> env.unwrapped.restore_state(state)
+            >>> env.restore_tracks(tracks)
+            >>> bool((env.step(2)[0] == ahead).all())
+            True
+            >>> env.close()
+        """
+        return self._observer.clone_tracks(), self._slots
+
+    def restore_tracks(self, tracks: tuple[Tracks, Slots | None]) -> None:
+        """Goes on from what was tracked when `clone_tracks` gave this, as often as wanted."""
+        kept, self._slots = tracks
+        self._observer.restore_tracks(kept)
 
     def close(self) -> None:
         """Releases the model and closes the environment."""

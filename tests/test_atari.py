@@ -147,3 +147,13 @@ def test_emulator_prints_nothing():
     code = "from silot_gym.atari import make_atari; make_atari('Pong').reset(seed=0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_limit_on_steps_counts_steps(pooled):
+    env = make_atari("Pong", pooled=pooled, max_episode_steps=10)
+    for made in (env, gym.make(EnvSpec.from_json(env.spec.to_json()))):
+        made.reset(seed=0)
+        ends = [made.step(0)[3] for _ in range(10)]
+        assert ends == [False] * 9 + [True]
+        made.close()

@@ -5,12 +5,20 @@ import warnings
 import gymnasium as gym
 import pytest
 from ale_py.env import AtariEnv
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
-from gymnasium.wrappers import FrameStackObservation, MaxAndSkipObservation
+from gymnasium.wrappers import (
+    Autoreset,
+    FrameStackObservation,
+    MaxAndSkipObservation,
+    TransformObservation,
+)
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from silot_gym import SILOTObjectWrapper, make_atari
-from silot_gym.checkpoint import CheckpointError, bundled
+from silot_gym.checkpoint import Checkpoint, CheckpointError, bundled
 from silot_gym.compatibility import frames_of_env, frames_of_sb3, frames_of_vector
 from silot_gym.vector import SILOTObjectVectorWrapper
 from tests.native import native_pong
@@ -115,20 +123,81 @@ known_environments = pytest.mark.parametrize(
 @known_environments
 def test_what_is_known_of_vectors(cls, make, expected):
     envs = cls([make] * 2)
-    assert frames_of_vector(envs) == expected
+    assert frames_of_vector(envs) == [expected]
     envs.close()
 
 
 def test_what_is_known_of_ale_pys_own_vector():
-    assert frames_of_vector(native_pong()) == POOLED
-    assert frames_of_vector(native_pong(frameskip=3, maxpool=False)) == PLAIN
+    assert frames_of_vector(native_pong()) == [POOLED]
+    assert frames_of_vector(native_pong(frameskip=3, maxpool=False)) == [PLAIN]
+
+
+@pytest.mark.parametrize("cls", [SyncVectorEnv, AsyncVectorEnv, DummyVecEnv, SubprocVecEnv])
+def test_all_environments_of_a_vector_are_looked_at(cls):
+    envs = cls([lambda: make_atari("Pong"), plain, lambda: make_atari("Pong")])
+    look = frames_of_vector if cls in (SyncVectorEnv, AsyncVectorEnv) else frames_of_sb3
+    assert look(envs) == [POOLED, PLAIN]
+    envs.close()
+
+
+def test_a_vector_of_which_one_environment_does_not_fit_is_refused():
+    envs = SyncVectorEnv([lambda: make_atari("Pong"), lambda: make_atari("SpaceInvaders")])
+    with pytest.raises(ValueError, match="game='Pong', got 'SpaceInvaders'"):
+        SILOTObjectVectorWrapper(envs, strict=True)
+    with pytest.warns(UserWarning, match="got 'SpaceInvaders'"):
+        SILOTObjectVectorWrapper(envs)
+
+
+def test_ale_pys_vector_made_directly_does_not_tell_its_game():
+    form = {"grayscale": False, "stack_num": 1, "img_height": 210, "img_width": 160}
+    envs = AtariVectorEnv("pong", 1, **form)
+    with pytest.raises(CheckpointError, match="does not tell which Atari game"):
+        SILOTObjectVectorWrapper(envs)
+    with pytest.raises(ValueError, match="does not tell its game"):
+        SILOTObjectVectorWrapper(envs, "Pong", strict=True)
+    SILOTObjectVectorWrapper(envs, "Pong")
+    small = AtariVectorEnv("pong", 1, grayscale=False, stack_num=1)
+    for other in (AtariVectorEnv("pong", 1), small):
+        with pytest.raises(ValueError, match=r"grayscale=False, stack_num=1, img_height=210"):
+            SILOTObjectVectorWrapper(other, "Pong")
+
+
+def test_episodes_that_begin_unseen_are_refused(tiny_checkpoint):
+    inside = FrameStackObservation(Autoreset(make_atari("Pong")), 1)
+    with pytest.raises(ValueError, match=r"Autoreset\(SILOTObjectWrapper\(env\)\)"):
+        SILOTObjectWrapper(inside, tiny_checkpoint)
+
+
+def test_channels_first_are_named(tiny_checkpoint):
+    env = TransformObservation(
+        make_atari("Pong"), lambda x: x.transpose(2, 0, 1), Box(0, 255, (3, 210, 160), "u1")
+    )
+    with pytest.raises(ValueError, match=r"channels last.*got \(3, 210, 160\)"):
+        SILOTObjectWrapper(env, tiny_checkpoint)
+
+
+def test_a_loaded_checkpoint_goes_by_its_folder():
+    checkpoint = Checkpoint.load("pong")
+    env = SILOTObjectWrapper(make_atari("Pong"), checkpoint)
+    assert gym.make(EnvSpec.from_json(env.spec.to_json())).spec == env.spec
+    with pytest.raises(CheckpointError, match="made or changed in memory: save it"):
+        SILOTObjectWrapper(make_atari("Pong"), checkpoint.with_calibration(num_slots=9))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"device": None}, "'cpu' or 'cuda', got 'None'"), ({"num_slots": True}, "got 1 and True")],
+)
+def test_odd_arguments_get_one_line(arguments, message, pong_checkpoint):
+    with pytest.raises(ValueError, match=message):
+        SILOTObjectWrapper(make_atari("Pong"), pong_checkpoint, **arguments)
 
 
 @pytest.mark.parametrize("cls", [DummyVecEnv, SubprocVecEnv])
 @known_environments
 def test_what_is_known_of_sb3s_vectors(cls, make, expected):
     envs = cls([make])
-    assert frames_of_sb3(envs) == expected
+    assert frames_of_sb3(envs) == [expected]
     envs.close()
 
 

@@ -1,9 +1,11 @@
 import contextlib
 import copy
 import importlib
+import multiprocessing
 import pickle
 import sys
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 
 import gymnasium as gym
@@ -388,3 +390,22 @@ def test_named_types_pass_the_checks_and_go_into_vector_environments(typed_check
     _, infos = envs.reset(seed=0)
     _, info = make().reset(seed=0)
     assert infos["objects"]["name"][0].tolist() == info["objects"]["name"].tolist()
+
+
+def _play(checkpoint):
+    env = SILOTObjectWrapper(make_atari("Pong"), checkpoint)
+    env.reset(seed=0)
+    return env.step(0)[0].shape
+
+
+def test_a_forked_worker_that_is_no_daemon_plays(tiny_checkpoint):
+    """After its parent has used several threads, whose copies would never answer."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        expected = _play(str(tiny_checkpoint))
+        fork = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(1, mp_context=fork) as pool:
+            assert pool.submit(_play, str(tiny_checkpoint)).result(timeout=120) == expected
+        torch.set_num_threads(threads)

@@ -1,5 +1,6 @@
 """The background of live frames, also in unknown rooms and in other colours."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -31,6 +32,15 @@ class OnlineBackground:
         """Take lanes, (B,) bool, to have shown no frame."""
         for lane in lanes.nonzero()[:, 0].tolist():
             self._others[lane] = self._crowded[lane] = None
+
+    def state(self) -> "BackgroundState":
+        """What the lanes have shown so far."""
+        return [copy.copy(other) for other in self._others], list(self._crowded)
+
+    def restore(self, state: "BackgroundState") -> None:
+        """Goes on from what `state` gave."""
+        others, crowded = state
+        self._others, self._crowded = [copy.copy(other) for other in others], list(crowded)
 
     def foreground(self, packed: Tensor, lanes: Sequence[int] | None = None) -> Tensor:
         """Where frames show something else than background.
@@ -117,3 +127,10 @@ class UnknownRoom:
     def behind(self, packed: Tensor) -> Tensor:
         """The background of a frame (1, height, width), the same shape."""
         return self._picture[None]
+
+
+BackgroundState = tuple[list[Background | UnknownRoom | None], list[bool | None]]
+"""For each lane what it shows in place of the calibrated background, and whether it was crowded.
+
+Neither changes its tensors in place, so that copies may share them.
+"""

@@ -1,24 +1,37 @@
 """Frames to slots: the one loop over time that all play goes through."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from silot_gym.arithmetic import single_precision
 from silot_gym.background import Region, pack_colours, within
 from silot_gym.boxes import clip_boxes
 from silot_gym.checkpoint import Checkpoint
 from silot_gym.object_types import TypeVotes
 from silot_gym.objects import Objects
-from silot_gym.play.online_background import OnlineBackground
+from silot_gym.play.online_background import BackgroundState, OnlineBackground
 from silot_gym.play.relinking import relink
 from silot_gym.play.step import PlayStep
 from silot_gym.slots import Slots
 
-__all__ = ["SlotTracker"]
+__all__ = ["SlotTracker", "Tracks"]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What a tracker knows of the past, as `SlotTracker.clone_tracks` gives it."""
+
+    objects: Objects
+    next_id: Tensor
+    centre: NDArray[np.float32]
+    votes: NDArray[np.float32] | None
+    background: BackgroundState
+    steps: int
 
 
 class SlotTracker:
@@ -35,6 +48,7 @@ class SlotTracker:
         steps: calls that have moved all lanes on since all were reset together.
     """
 
+    @single_precision()
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -55,11 +69,19 @@ class SlotTracker:
                 the same.
 
         Raises:
+            TypeError: `checkpoint` is no checkpoint.
             ValueError: `lanes` or `num_slots` is below 1, a region lies outside of the frame, or
                 the model is in training mode.
         """
+        if not isinstance(checkpoint, Checkpoint):
+            raise TypeError(
+                f"expected a Checkpoint, got {checkpoint!r}: Checkpoint.load takes a folder or name"
+            )
         num_slots = checkpoint.num_slots if num_slots is None else num_slots
-        if not all(isinstance(n, int | np.integer) and n >= 1 for n in (lanes, num_slots)):
+        if not all(
+            type(n) is not bool and isinstance(n, int | np.integer) and n >= 1
+            for n in (lanes, num_slots)
+        ):
             raise ValueError(f"expected lanes and num_slots >= 1, got {lanes!r} and {num_slots!r}")
         if checkpoint.model.training:
             raise ValueError("expected a model in evaluation mode: in training mode it draws noise")
@@ -83,6 +105,7 @@ class SlotTracker:
             self._votes = TypeVotes(types, lanes, num_slots, play.vote_decay)
 
     @torch.inference_mode()
+    @single_precision()
     def reset(self, lanes: Sequence[int] | None = None) -> None:
         """Forgets the tracks of some lanes, of all by default."""
         if lanes is None:
@@ -95,6 +118,7 @@ class SlotTracker:
         self._next_id = self._next_id.masked_fill(forget[:, None], 0)
 
     @torch.inference_mode()
+    @single_precision()
     def step(self, frames: NDArray[np.uint8], lanes: Sequence[int] | None = None) -> Slots:
         """Follows the objects into the next frame of each lane.
 
@@ -146,7 +170,37 @@ class SlotTracker:
         self.steps += lanes is None
         return self._show(objects, boxes, chosen, present, new)
 
+    def clone_tracks(self) -> Tracks:
+        """What is tracked now in all lanes, to come back to later."""
+        return Tracks(
+            objects=self._objects.map(Tensor.clone),
+            next_id=self._next_id.clone(),
+            centre=self._centre.copy(),
+            votes=None if self._votes is None else self._votes.state(),
+            background=self._background.state(),
+            steps=self.steps,
+        )
+
+    def restore_tracks(self, tracks: Tracks) -> None:
+        """Goes on from what was tracked when `clone_tracks` gave this, as often as wanted.
+
+        Raises:
+            ValueError: it comes from a tracker of other lanes or slots.
+        """
+        if tracks.centre.shape != self._centre.shape:
+            raise ValueError(
+                f"expected tracks of {self._centre.shape[:2]} lanes and slots, got "
+                f"{tracks.centre.shape[:2]}"
+            )
+        self._objects = tracks.objects.map(Tensor.clone)
+        self._next_id, self._centre = tracks.next_id.clone(), tracks.centre.copy()
+        if self._votes is not None and tracks.votes is not None:
+            self._votes.restore(tracks.votes)
+        self._background.restore(tracks.background)
+        self.steps = tracks.steps
+
     @torch.inference_mode()
+    @single_precision()
     def predict(self) -> Slots:
         """Moves all objects on as the learned prior has it, without a frame (section 3.8).
 
@@ -168,6 +222,7 @@ class SlotTracker:
         return self._show(self._objects, boxes, list(range(self.lanes)), present, none_new)
 
     @torch.inference_mode()
+    @single_precision()
     def reconstruct(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What the model sees in the last frames: its objects on their background.
 

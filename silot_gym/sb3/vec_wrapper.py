@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from silot_gym.background import Region
+from silot_gym.checkpoint import Checkpoint
 from silot_gym.compatibility import frames_of_sb3
 from silot_gym.observations import ATTRIBUTES, SlotObserver
 from silot_gym.play.config import PlayConfig
@@ -42,7 +43,7 @@ class SILOTVecWrapper(VecEnvWrapper):
     def __init__(
         self,
         venv: VecEnv,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
         *,
         num_slots: int | None = None,
         attributes: Sequence[str] = ATTRIBUTES,

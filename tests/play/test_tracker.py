@@ -386,3 +386,43 @@ def test_a_paddle_that_jumps_is_the_same_paddle(sequence):
     moved = np.abs(now.boxes - last.boxes)[0, :, 1] > 18
     assert moved.sum() == 1
     assert np.abs(now.velocity[0, moved, 1] * 210) > 18
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_what_torch_is_set_to_changes_nothing(dtype):
+    truth = load_memory_truth(PONG)
+    frames = truth.rgb()[0, :6, None]
+    expected = track(Checkpoint.load("Pong"), frames)
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = track(Checkpoint.load("Pong"), frames)
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, other in zip(expected, found, strict=True):
+        for name, value in vars(one).items():
+            np.testing.assert_array_equal(getattr(other, name), value, name)
+
+
+def test_tracks_can_be_gone_back_to(checkpoint):
+    """Also into a room that is being learned, and more than once."""
+    frames = video(12, lanes=2)
+    tracker = SlotTracker(checkpoint, lanes=2)
+    for frame in frames[:5]:
+        tracker.step(frame)
+    tracks = tracker.clone_tracks()
+    first = [tracker.step(frame) for frame in frames[5:]]
+    for _ in range(2):
+        tracker.restore_tracks(tracks)
+        for frame, slots in zip(frames[5:], first, strict=True):
+            again = tracker.step(frame)
+            for name, value in vars(slots).items():
+                np.testing.assert_array_equal(getattr(again, name), value, name)
+    with pytest.raises(ValueError, match=r"tracks of \(1, \d+\) lanes and slots, got \(2, \d+\)"):
+        SlotTracker(checkpoint).restore_tracks(tracks)
+
+
+def test_a_name_is_no_checkpoint():
+    with pytest.raises(TypeError, match=r"expected a Checkpoint, got 'Pong': Checkpoint.load"):
+        SlotTracker("Pong")
