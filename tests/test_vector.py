@@ -208,11 +208,11 @@ def test_close_frees_the_model(tiny_checkpoint):
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_ale_pys_own_vector_environment(tiny_checkpoint, mode):
+def test_ale_pys_own_vector_environment(mode):
     # Episodes of 6 steps: 24 emulator frames.
     envs = native_pong(autoreset_mode=mode, max_num_frames_per_episode=24, noop_max=1)
-    envs = SILOTObjectVectorWrapper(envs, tiny_checkpoint, include_pixels=True)
-    alone = [SlotTracker(Checkpoint.load(tiny_checkpoint)) for _ in range(2)]
+    envs = SILOTObjectVectorWrapper(envs, include_pixels=True)
+    alone = [SlotTracker(Checkpoint.load("Pong")) for _ in range(2)]
 
     def assert_tracked(lane, shown, ids):
         slots = alone[lane].step(shown["pixels"][None])
