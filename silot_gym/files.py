@@ -17,14 +17,20 @@ LOCK, _UNFINISHED = ".lock", ".unfinished"
 
 @contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
-    """Keeps all other processes from writing in a folder, which is made if it is missing.
+    """Keeps all other processes from writing in a folder.
+
+    The folder is made if it is missing, and goes again if nothing is written.
 
     The lock ends with its process, however that ends. What killed processes left half written is
     removed.
 
     Raises:
         BlockingIOError: Another process writes there.
+        NotADirectoryError: It is something else than a folder.
     """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"expected a folder, got {folder}: Not a directory")
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
@@ -39,6 +45,9 @@ def one_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if made and [path.name for path in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()  # nothing came of it
+            folder.rmdir()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

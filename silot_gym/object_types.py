@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["ObjectTypes", "TypeVotes", "looks"]
 
-FIND = "find them with `python -m silot_gym types --checkpoint <its folder> --find`"
+FIND = "find them with `silot-gym types --checkpoint <its folder> --find`"
 """What to do about a checkpoint without types."""
 LEAST_SIZE = 1 / 256
 """Smallest width and height, as fractions of the frame, that are told apart."""

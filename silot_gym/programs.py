@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -35,6 +36,13 @@ def processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def command_line() -> str:
+    """The command that is running, for what it leaves behind."""
+    if Path(sys.argv[0]).stem in ("silot-gym", "__main__"):
+        return shlex.join(["silot-gym", *sys.argv[1:]])
+    return shlex.join(["python", *sys.argv])
 
 
 def run(

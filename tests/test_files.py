@@ -27,6 +27,9 @@ def test_a_folder_has_one_writer_until_its_process_is_killed(tmp_path: Path) -> 
         pass
     holder.kill()
     holder.wait()
+    with one_writer(tmp_path / "other" / "folder"):
+        pass
+    assert not (tmp_path / "other" / "folder").exists()
     with one_writer(folder):
         (folder / "a").touch()
     with one_writer(folder):

@@ -1,4 +1,6 @@
+import importlib
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -6,30 +8,33 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from silot_gym import __main__, checkpoint, contact_sheet
+from silot_gym import __main__, checkpoint
+from silot_gym.commands import COMMANDS
+from silot_gym.commands import types as contact_sheet
 from silot_gym.object_types import ObjectTypes
 from silot_gym.rollouts import collect
 
 
 def test_without_bundled_checkpoints_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(checkpoint, "_BUNDLED", tmp_path)
-    __main__.main()
-    assert "collect_and_train.py --game <Game>" in capsys.readouterr().out
+    __main__.main(["games"])
+    assert "silot-gym pretrain --game <Game>" in capsys.readouterr().out
 
 
 def test_bundled_checkpoints_are_listed_with_their_figures(
     tiny_checkpoint, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(checkpoint, "_BUNDLED", tmp_path)
-    for game, figures in {"Pong": {"MOTA": 0.934, "AP": 0.5}, "Boxing": None}.items():
+    measured = {"what_moves": {"F1": 0.934, "IDF1": 0.5}, "MOTA": 0.1}
+    for game, figures in {"Pong": measured, "Boxing": None}.items():
         shutil.copytree(tiny_checkpoint, tmp_path / game)
         if figures is not None:
             (tmp_path / game / checkpoint.METRICS).write_text(json.dumps(figures))
-    __main__.main()
+    __main__.main(["games"])
     _, head, boxing, pong = capsys.readouterr().out.splitlines()
-    assert head.split() == ["checkpoint", "MOTA", "HOTA", "IDF1", "AP", "count_error"]
-    assert boxing.split() == ["Boxing", "—", "—", "—", "—", "—"]
-    assert pong.split() == ["Pong", "0.93", "—", "—", "0.50", "—"]
+    assert head.split() == ["checkpoint", "F1", "MOTA", "IDF1", "HOTA"]
+    assert boxing.split() == ["Boxing", "—", "—", "—", "—"]
+    assert pong.split() == ["Pong", "0.93", "—", "0.50", "—"]
     assert checkpoint.Checkpoint.load("Pong").num_slots == 64
 
 
@@ -37,7 +42,17 @@ def test_anything_else_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         __main__.main(["tpyes"])
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "error: expected `types` or nothing, got 'tpyes'\n"
+    expected = "error: expected one of pretrain, evaluate, .*, games, got 'tpyes'\n"
+    assert re.fullmatch(expected, capsys.readouterr().err)
+
+
+def test_help_names_all_commands(capsys):
+    __main__.main(["--help"])
+    shown = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert name in shown and command.about in shown
+        module = importlib.import_module(f"silot_gym.commands.{name.replace('-', '_')}")
+        assert callable(module.main) and module.Args.__doc__
 
 
 def test_a_row_of_sprites_for_each_type():

@@ -6,9 +6,9 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from silot_gym import watch
 from silot_gym.atari import make_atari
 from silot_gym.checkpoint import Checkpoint
+from silot_gym.commands import watch
 
 
 class AlwaysUp:

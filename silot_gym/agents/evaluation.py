@@ -1,7 +1,5 @@
 """How good a trained agent is."""
 
-import shlex
-import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from tqdm import tqdm
 from silot_gym.agents.envs import Change, make_envs
 from silot_gym.agents.run import AgentRun
 from silot_gym.agents.training import EVALUATION_SEED
+from silot_gym.programs import command_line
 
 FINAL_SEED = 10 * EVALUATION_SEED
 """Added to the run's seed: games that neither training nor its evaluations have seen."""
@@ -86,7 +85,7 @@ def evaluate(
     mean = float(returns.mean())
     interval = stats.t.interval(0.95, len(returns) - 1, mean, max(stats.sem(returns), 1e-9))
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command_line(),
         "game": config.game,
         "obs": config.obs,
         "trained_steps": config.steps,

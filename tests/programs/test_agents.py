@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents import plot, train
 from silot_gym.agents.config import AgentConfig
 from silot_gym.agents.envs import make_envs
 from silot_gym.agents.run import AgentRun, build
 from silot_gym.baselines import component_vec_wrapper
+from silot_gym.commands import plot
+from silot_gym.commands import train_agent as train
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -201,7 +202,7 @@ def test_an_interrupted_training_is_resumed(tmp_path, capsys):
 
 @pytest.fixture
 def evaluate():
-    return importlib.import_module("agents.evaluate")
+    return importlib.import_module("silot_gym.commands.evaluate_agent")
 
 
 def test_evaluation_plays_the_same_games_again(finished, evaluate, capsys):

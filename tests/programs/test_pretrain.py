@@ -1,3 +1,4 @@
+import importlib
 import json
 import math
 import shutil
@@ -11,12 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pretrain import collect_and_train, evaluate
 from silot_gym.background import Background
 from silot_gym.calibration.calibration import Calibration
 from silot_gym.calibration.config import CalibrationConfig
 from silot_gym.calibration.num_slots import choose_num_slots
 from silot_gym.checkpoint import Checkpoint, CheckpointError
+from silot_gym.commands import evaluate
+from silot_gym.commands import pretrain as collect_and_train
 from silot_gym.evaluation.trackers import slot_tracks
 from silot_gym.frames import FrameConfig
 from silot_gym.model import SILOT, ModelConfig
@@ -25,6 +27,8 @@ from silot_gym.rollouts import RolloutError, RolloutStore, split
 from silot_gym.training.loop import FitConfig
 from silot_gym.training.schedule import Schedule
 from tests.tiny import TINY
+
+collect_module = importlib.import_module("silot_gym.rollouts.collect")
 
 FIT = FitConfig(Schedule(6), batch_size=2)
 
@@ -144,6 +148,18 @@ def test_evaluate_scores_films_and_predicts(
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["protocol"] == "paper"
     assert (tmp_path / "film.gif").stat().st_size > 100
+
+
+def test_a_checkpoint_without_rollouts_is_scored_on_fresh_ones(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("rollouts"))
+    monkeypatch.setattr(evaluate, "FRESH_FRAMES", 30)
+    monkeypatch.setattr(collect_module, "MIN_EPISODES", 1)
+    out = tmp_path / "figures.json"
+    evaluate.main(evaluate.Args(checkpoint=copy, clips=2, out=out, progress=False))
+    assert json.loads(out.read_text())["game"] == "Pong"
 
 
 @pytest.mark.parametrize(

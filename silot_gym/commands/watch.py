@@ -1,4 +1,4 @@
-"""`python -m silot_gym.watch --game Pong` shows a game, its objects, and what the model sees."""
+"""`silot-gym watch --game Pong` shows a game, its objects, and what the model sees."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,6 @@ from silot_gym.compatibility import check_frames, frames_of_env, rgb_size
 from silot_gym.device import check_device
 from silot_gym.observations import objects_info
 from silot_gym.play.tracker import SlotTracker
-from silot_gym.programs import require, run
 from silot_gym.rollouts.policies import Policy, RandomPolicy
 
 FPS = 15
@@ -158,8 +157,3 @@ def _show(frames: Iterable[NDArray[np.uint8]], title: str) -> None:
             clock.tick(FPS)
     finally:
         pygame.display.quit()
-
-
-if __name__ == "__main__":
-    require("train", "ale_py", "cv2", "imageio", "PIL", "tqdm", "tyro")
-    run(main, Args)

@@ -1,4 +1,4 @@
-"""`python -m silot_gym types --checkpoint Pong` shows the types of a game's objects."""
+"""`silot-gym types --checkpoint Pong` shows the types of a game's objects."""
 
 import tempfile
 from dataclasses import dataclass
