@@ -35,6 +35,7 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "all parts in a box count": {"part_share": 0.0},
     "duplicates kept": {"duplicate_iou": None},
     "fragments kept": {"fragment_overlap": None},
+    "what only touches an object kept": {"fragment_size": 0.001},
     "lost objects not relinked": {"relink_distance": None},
     "presence from .5 on": {"presence_threshold": 0.5},
     "plain: all of these": asdict(PlayConfig.plain()),
