@@ -44,9 +44,10 @@ def one_writer(folder: Path) -> Iterator[None]:
             leftover.unlink(missing_ok=True)
         yield
     finally:
+        # While it is held: who has opened it already sees that it is gone, and opens another one.
+        (folder / LOCK).unlink(missing_ok=True)
         lock.release()
-        if made and [path.name for path in folder.iterdir()] == [LOCK]:
-            (folder / LOCK).unlink()  # nothing came of it
+        if made and not any(folder.iterdir()):
             folder.rmdir()
 
 

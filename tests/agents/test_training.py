@@ -163,7 +163,7 @@ def test_other_settings_are_not_resumed(tmp_path):
     other = dataclasses.replace(small_config(gamma=0.5), steps=500)
     with pytest.raises(ValueError) as caught:
         go(other, run, resume=True)
-    assert "expected steps=400, gamma=0.95, got steps=500, gamma=0.5:" in str(caught.value)
+    assert "expected steps=400, gamma=0.99, got steps=500, gamma=0.5:" in str(caught.value)
     with pytest.raises(ValueError, match=r"expected algo='ppo'.* got algo='a2c'"):
         go(small_config("a2c"), run, resume=True)
 
