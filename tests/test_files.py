@@ -53,7 +53,7 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> N
     os.waitpid(child, 0)
     assert len(list(tmp_path.iterdir())) == 2 and not (tmp_path / "a").exists()
     with one_writer(tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {"notes.unfinished", ".lock"}  # it is held
+        assert {path.name for path in tmp_path.iterdir()} == {"notes.unfinished", ".lock"}
 
 
 def test_only_plain_files_are_read(tmp_path: Path) -> None:
