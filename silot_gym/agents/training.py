@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from silot_gym.agents.config import AgentConfig
 from silot_gym.agents.envs import make_envs
 from silot_gym.agents.run import AgentRun, build, load_weights
-from silot_gym.files import LOCK, one_writer, write_atomically
+from silot_gym.files import LOCK, write_atomically
 
 EVALUATION_SEED = 10_000
 """What is added to a run's seed for evaluation, so that its episodes are not those of training."""
@@ -106,34 +106,7 @@ def train(
     Raises:
         ValueError: The folder holds a run that should not be resumed, or another one; or
             Stable-Baselines3 refuses the settings. Nothing is written then.
-        BlockingIOError: Another process trains there.
     """
-    if resume:
-        run.config()  # or a folder that isn't there would be made
-    with one_writer(run.folder):
-        return _train(
-            config,
-            run,
-            resume=resume,
-            device=device,
-            eval_every=eval_every,
-            eval_episodes=eval_episodes,
-            save_every=save_every,
-            progress=progress,
-        )
-
-
-def _train(
-    config: AgentConfig,
-    run: AgentRun,
-    *,
-    resume: bool,
-    device: str,
-    eval_every: int,
-    eval_episodes: int,
-    save_every: int,
-    progress: bool,
-) -> BaseAlgorithm:
     _check_folder(config, run, resume)
     envs = make_envs(config, config.envs, config.seed, device=device)
     judge_seed = config.seed + EVALUATION_SEED
@@ -196,7 +169,7 @@ def _check_folder(config: AgentConfig, run: AgentRun, resume: bool) -> None:
                 f"{run.folder} holds another run: expected {expected}, got {got}: resume it with "
                 "its own arguments"
             )
-    elif any(path.name != LOCK for path in run.folder.iterdir()):
+    elif run.folder.exists() and any(path.name != LOCK for path in run.folder.iterdir()):
         raise ValueError(
             f"{run.folder} already holds a run: pass --resume to go on with it, or choose another "
             "--out"

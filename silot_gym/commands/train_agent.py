@@ -17,7 +17,7 @@ from silot_gym.agents.run import AgentRun
 from silot_gym.agents.settings import Algorithm
 from silot_gym.agents.training import train
 from silot_gym.device import check_device
-from silot_gym.files import write_atomically
+from silot_gym.files import one_writer, write_atomically
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,20 @@ def main(args: Args) -> None:
         seed=args.seed,
     )
     agent_run = AgentRun(args.out or default_folder(config))
-    train(
-        config,
-        agent_run,
-        resume=args.resume,
-        device=args.device,
-        eval_every=args.eval_every,
-        progress=args.progress,
-    )
-    figures = evaluate(agent_run, args.eval_episodes, device=args.device, progress=args.progress)
-    write_atomically(agent_run.evaluation_file, (json.dumps(figures, indent=2) + "\n").encode())
+    if args.resume:
+        agent_run.config()  # or a folder that isn't there would be made
+    with one_writer(agent_run.folder):
+        train(
+            config,
+            agent_run,
+            resume=args.resume,
+            device=args.device,
+            eval_every=args.eval_every,
+            progress=args.progress,
+        )
+        figures = evaluate(
+            agent_run, args.eval_episodes, device=args.device, progress=args.progress
+        )
+        text = json.dumps(figures, indent=2) + "\n"
+        write_atomically(agent_run.evaluation_file, text.encode())
     print(describe(figures))
