@@ -241,7 +241,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         content = read_plain(folder / _CONFIG, MOST_TEXT)
     except (OSError, ValueError) as error:
-        raise CheckpointError(_reason(error)) from None
+        raise CheckpointError(str(error)) from None
     try:
         config = json.loads(content)
         version = config["format_version"]
@@ -262,7 +262,7 @@ def _read_tensors(folder: Path, name: str, digest: Any) -> dict[str, Tensor]:
     try:
         content = read_plain(folder / name, MOST_WEIGHTS)
     except (OSError, ValueError) as error:
-        raise CheckpointError(_reason(error)) from None
+        raise CheckpointError(str(error)) from None
     except MemoryError:
         raise CheckpointError(f"{folder / name}: there is too little memory to read it") from None
     if hashlib.sha256(content).hexdigest() != digest:
@@ -275,11 +275,6 @@ def _read_tensors(folder: Path, name: str, digest: Any) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise CheckpointError(f"{folder}: {name} is no file of tensors: {error}") from None
     return tensors
-
-
-def _reason(error: OSError | ValueError) -> str:
-    """What `read_plain` says, without the number of the error."""
-    return str((isinstance(error, OSError) and error.strerror) or error)
 
 
 def _check_complete(values: dict[str, Any], kind: type[ModelConfig]) -> None:

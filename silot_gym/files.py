@@ -99,4 +99,5 @@ def read_plain(path: Path, most: int) -> bytes:
                 )
             return file.read(most)
     except OSError as error:
-        raise type(error)(error.errno, f"can't read {path}: {error.strerror}") from None
+        # With the message alone, so that it is all that the error says of itself.
+        raise type(error)(f"can't read {path}: {error.strerror}") from None

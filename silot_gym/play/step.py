@@ -137,6 +137,7 @@ class PlayStep(nn.Module):
         play = self.play
         if play.fragment_overlap is not None:
             whole = tracked.presence >= play.explained_presence
+            # Half a pixel more than what is blacked out, as boxes end between pixels.
             reach = (play.explained_margin + 0.5) * self.model.config.pixel_size
             fragment = is_fragment(found, boxes, play.fragment_overlap, play.fragment_size, reach)
             discovered = discovered.masked(~(fragment & whole[:, None]).any(-1))

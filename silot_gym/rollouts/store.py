@@ -163,7 +163,7 @@ class RolloutStore:
             with np.load(content, allow_pickle=False) as arrays:
                 return [arrays[name] for name in names]
         except OSError as error:
-            raise RolloutError(str(error.strerror or error)) from error
+            raise RolloutError(str(error)) from error
         except MemoryError as error:
             raise RolloutError(f"{path}: there is too little memory to read it") from error
         except Exception as error:  # in a damaged file zipfile, zlib and numpy raise all kinds
@@ -199,7 +199,7 @@ def _read_info(path: Path) -> RolloutInfo:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RolloutError(f"{path}: no such file: expected a folder of rollouts") from error
     except OSError as error:
-        raise RolloutError(str(error.strerror or error)) from error
+        raise RolloutError(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise RolloutError(f"{path}: unreadable ({_line(error)}): collect again") from error
     version = record.get("format_version") if isinstance(record, dict) else None
@@ -227,7 +227,7 @@ def _refuse_copies(paths: list[Path]) -> None:
             try:
                 digest = hashlib.sha256(read_plain(path, size)).hexdigest()
             except OSError as error:
-                raise RolloutError(str(error.strerror or error)) from error
+                raise RolloutError(str(error)) from error
             if digest in seen:
                 raise RolloutError(
                     f"{path}: is a copy of {seen[digest].name}: delete it and all later ones, then "

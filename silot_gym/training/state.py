@@ -166,10 +166,10 @@ def read_resume_file(path: Path) -> dict[str, Any]:
     """
     try:
         data = read_plain(path, MOST_BYTES)
-    except OSError as error:
-        raise TrainingError(str(error.strerror or error)) from None
-    except (ValueError, MemoryError) as error:
-        raise TrainingError(f"{path}: {error or 'there is too little memory to read it'}") from None
+    except (OSError, ValueError) as error:
+        raise TrainingError(str(error)) from None
+    except MemoryError:
+        raise TrainingError(f"{path}: there is too little memory to read it") from None
     digest, archive = data[:32], data[32:]
     damaged = hashlib.sha256(archive).digest() != digest
     try:
